@@ -1,0 +1,55 @@
+"""pyref.prototype against the real prototype on random inputs.
+
+``pytest tests/parity --prototype DIR``: DIR is a checkout of Image-Cases-Studies at its
+last commit, 7ebf283, in which the user has run ``python setup.py build_ext --inplace``, so
+that ``lib/deconvolution*.so`` is there. Nothing is built here.
+"""
+
+import importlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pyref import prototype
+
+
+@pytest.fixture
+def real(request, monkeypatch):
+    folder = request.config.getoption("--prototype", default=None)
+    if folder is None:
+        pytest.skip("no built prototype given: pytest tests/parity --prototype DIR")
+    if not list(Path(folder, "lib").glob("deconvolution*.so")):
+        pytest.fail(f"{folder}/lib holds no built deconvolution module")
+    monkeypatch.syspath_prepend(folder)
+    return importlib.import_module("lib.deconvolution")
+
+
+@pytest.mark.parametrize("blind, correlation", [(True, False), (True, True), (False, False)])
+@pytest.mark.parametrize("rows, cols, width", [(41, 53, 3), (64, 47, 5), (70, 71, 9)])
+def test_mm_call(real, rows, cols, width, blind, correlation):
+    rng = np.random.default_rng(rows)
+    image = rng.uniform(0.1, 0.9, (rows, cols, 3)).astype(np.float32)
+    u = prototype.edge_pad(image, width // 2)
+    psf = prototype.uniform_psf(width)
+    if not blind:
+        psf = prototype.normalise_kernel(rng.uniform(size=psf.shape).astype(np.float32))
+    top, bottom, left, right = window = (4, rows - 5, 3, cols - 6)
+
+    # two outer iterations: the stop test begins with the third
+    expected = prototype.richardson_lucy_mm(image, u, psf, window, iterations=2, blind=blind,
+                                            correlation=correlation)
+    inner = real.richardson_lucy_MM(image, u, psf, top, bottom, left, right, 0.0, rows, cols,
+                                    3, width, 2, 1e-3, 1e4, blind=blind,
+                                    correlation=correlation)
+    # 10 steps of single precision: u below 1, the PSF below 0.2
+    np.testing.assert_allclose(expected.u, inner, rtol=0, atol=2e-6)
+    np.testing.assert_allclose(expected.u_padded, u, rtol=0, atol=2e-6)
+    np.testing.assert_allclose(expected.psf_caller, psf, rtol=0, atol=2e-7)
+
+
+def test_normalise_kernel(real):
+    kernel = np.random.default_rng(3).uniform(-0.2, 0.8, (7, 7, 3)).astype(np.float32)
+    expected = prototype.normalise_kernel(kernel)
+    real.normalize_kernel(kernel, 7)
+    np.testing.assert_allclose(expected, kernel, rtol=0, atol=1e-7)
