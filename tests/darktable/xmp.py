@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sidecars that switch the deconvolution module on: its parameter struct, version 1, as bytes, and the XMP around it."""
+
+import base64
+import re
+import struct
+import zlib
+
+import numpy as np
+
+SOURCE = {"estimated": 0, "gaussian": 1, "disk": 2, "motion": 3}
+FLAVOUR = {"fast": 0, "normal": 1, "best": 2}
+PSF_VALUES = 33 * 33 * 3  # the array in the struct is one longer, for its alignment
+PARAMS = struct.Struct("<ii4ffi4fiiffffiiI3268H")
+
+DEFAULTS = {
+    "source": "estimated",
+    "blur_size": 9,
+    "window": (0.35, 0.35, 0.65, 0.65),
+    "priority": 0.0,
+    "flavour": "normal",
+    "sigma": 1.5,
+    "radius": 3.0,
+    "length": 9.0,
+    "angle": 0.0,
+    "blur": 0,
+    "iterations": 0,
+    "noise": 0.0,
+    "measured_noise": 0.0,
+    "measured_lam": 0.0,
+    "confidence": 0.0,
+}
+
+SIDECAR = """<?xml version="1.0" encoding="UTF-8"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="XMP Core 4.4.0-Exiv2">
+ <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+  <rdf:Description rdf:about=""
+    xmlns:darktable="http://darktable.sf.net/"
+   darktable:xmp_version="5"
+   darktable:auto_presets_applied="1"
+   darktable:iop_order_version="{order}"
+   darktable:history_end="1">
+   <darktable:history>
+    <rdf:Seq>
+     <rdf:li
+      darktable:num="0"
+      darktable:operation="deconvolution"
+      darktable:enabled="1"
+      darktable:modversion="{version}"
+      darktable:params="{params}"
+      darktable:multi_name=""
+      darktable:multi_priority="0"/>
+    </rdf:Seq>
+   </darktable:history>
+  </rdf:Description>
+ </rdf:RDF>
+</x:xmpmeta>
+"""
+
+
+def checksum(size, channels, code):
+    """FNV-1a, 32 bits, over size, channels and the used values as little-endian 16-bit numbers."""
+    value = 2166136261
+    for byte in np.array([size, channels, *code], "<u2").tobytes():
+        value = (value ^ byte) * 16777619 & 0xFFFFFFFF
+    return value
+
+
+def pack(psf=None, **fields):
+    """Bytes of the struct. psf: (S, S) or (3, S, S), S odd and at most 33; fields: as in DEFAULTS."""
+    unknown = set(fields) - set(DEFAULTS)
+    if unknown:
+        raise TypeError(f"no parameter {', '.join(unknown)}")
+    f = DEFAULTS | fields
+    size = channels = check = 0
+    stored = np.zeros(PSF_VALUES + 1, np.uint16)
+    if psf is not None:
+        planes = np.atleast_3d(np.asarray(psf, float).T).T if np.ndim(psf) == 2 else np.asarray(psf, float)
+        channels, size, _ = planes.shape
+        code = np.rint(65535 * planes / planes.max(axis=(1, 2), keepdims=True)).astype(np.uint16).ravel()
+        stored[: code.size] = code
+        check = checksum(size, channels, code)
+    return PARAMS.pack(
+        SOURCE[f["source"]], f["blur_size"], *f["window"], f["priority"], FLAVOUR[f["flavour"]], f["sigma"], f["radius"], f["length"],
+        f["angle"], f["blur"], f["iterations"], f["noise"], f["measured_noise"], f["measured_lam"], f["confidence"], size, channels, check,
+        *stored,
+    )  # fmt: skip
+
+
+def encode(params):
+    """darktable's compressed text form of a parameter struct."""
+    packed = zlib.compress(params)
+    return f"gz{min(len(params) // len(packed) + 1, 99):02d}{base64.b64encode(packed).decode()}"
+
+
+def decode(text):
+    """The struct's bytes from either text form."""
+    return zlib.decompress(base64.b64decode(text[4:])) if text.startswith("gz") else bytes.fromhex(text)
+
+
+def sidecar(params, order=2, version=1):
+    """XMP with one history step. order: number of a built-in module order (2: v3.0 raw, 3: v3.0 JPEG)."""
+    return SIDECAR.format(params=encode(params), order=order, version=version)
+
+
+def module_order(xmp):
+    """Operations in the order a sidecar states, None where it names a built-in table."""
+    found = re.search(r'iop_order_list="([^"]*)"', xmp)
+    return found[1].split(",")[::2] if found else None
