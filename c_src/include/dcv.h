@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * libdcv: blind and non-blind deconvolution of photographs. The only public header.
+ *
+ * Model, for each colour channel, in linear light with white = 1:
+ *
+ *     y = k * x + n        y blurred picture, k PSF (>= 0, sum 1), x sharp picture, n noise
+ *
+ * Stage 1 estimates k on a sample window (dcv_estimate_psf). Stage 2 restores x (resolve, plan, execute):
+ *
+ *     dcv_params params;
+ *     dcv_params_init(&params);
+ *     dcv_params_resolve(&params, &in, &psf, NULL);                measures what is still automatic (noise, lam)
+ *     dcv_plan_create(&plan, &params, in.width, in.height, &psf);  allocates everything
+ *     dcv_plan_execute(plan, &in, &out, NULL, &result);            allocates nothing
+ *     dcv_plan_destroy(plan);
+ *
+ * Threads: a plan belongs to one thread at a time; different plans run in parallel. The one global state is FFTW's planner (locked here)
+ * and its wisdom. Nothing is printed; no environment, locale or file is read.
+ *
+ * Values: scene-linear floats, unbounded above; negative values are data like any other; a pixel with a non-finite value in any restored
+ * channel counts as unknown and is filled in from its surroundings, so that the output is finite.
+ */
+#ifndef DCV_H
+#define DCV_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define DCV_VERSION_MAJOR 0
+#define DCV_VERSION_MINOR 1
+#define DCV_VERSION_PATCH 0
+#define DCV_VERSION (DCV_VERSION_MAJOR * 10000 + DCV_VERSION_MINOR * 100 + DCV_VERSION_PATCH)
+
+#if defined(__GNUC__)
+#define DCV_API __attribute__((visibility("default")))
+#else
+#define DCV_API
+#endif
+
+/* Sizes accepted. A PSF to be estimated is odd, 3 to DCV_ESTIMATE_MAX wide; one to restore with is odd, 1 to DCV_PSF_MAX wide. */
+#define DCV_PSF_MAX 127
+#define DCV_ESTIMATE_MAX 33
+#define DCV_SIDE_MAX 65536
+
+/* ---- status --------------------------------------------------------------------------------------------------------------------- */
+
+typedef enum dcv_status { /* append only */
+  DCV_OK = 0,
+  DCV_ERROR_ARGUMENT = 1,  /* null pointer, or a value out of the range given in params.def */
+  DCV_ERROR_SIZE = 2,      /* picture, stride or window size not usable, or different from the plan's */
+  DCV_ERROR_PSF = 3,       /* PSF of even or wrong size, negative or non-finite values, or no positive sum */
+  DCV_ERROR_MEMORY = 4,    /* not enough memory */
+  DCV_ERROR_CANCELLED = 5, /* the caller's `cancelled` said so */
+  DCV_ERROR_FFT = 6,       /* FFTW could not make a plan */
+  DCV_ERROR_STRUCT = 7,    /* struct_size not set, or from a newer library */
+  DCV_ERROR_UNRESOLVED = 8,/* an automatic parameter that needs the picture: call dcv_params_resolve first */
+  DCV_ERROR_DATA = 9,      /* no finite pixel to work from */
+  DCV_STATUS_COUNT = 10
+} dcv_status;
+
+/* One English sentence; never NULL, static. */
+DCV_API const char *dcv_status_string(dcv_status status);
+
+/* DCV_VERSION of the library at run time; a text with version, compiler, FFTW, OpenMP and the instruction set in use. Static. */
+DCV_API int dcv_version(void);
+DCV_API const char *dcv_build_info(void);
+DCV_API int dcv_max_threads(void);
+
+/* ---- parameters ----------------------------------------------------------------------------------------------------------------- */
+
+/* One field for each row of params.def. struct_size first; always start from dcv_params_init. */
+typedef struct dcv_params {
+  uint32_t struct_size;
+#define DCV_INT(name, def, min, max, unit, doc) int32_t name;
+#define DCV_FLOAT(name, def, min, max, unit, doc) float name;
+#define DCV_ENUM(name, def, choices, doc) int32_t name;
+#include "params.def"
+#undef DCV_INT
+#undef DCV_FLOAT
+#undef DCV_ENUM
+} dcv_params;
+
+typedef enum dcv_param_type { DCV_TYPE_INT = 0, DCV_TYPE_FLOAT = 1, DCV_TYPE_ENUM = 2 } dcv_param_type;
+
+typedef struct dcv_param_info {
+  const char *name;
+  dcv_param_type type;
+  size_t offset; /* in dcv_params */
+  double value, min, max; /* default and range */
+  const char *unit, *choices, *doc; /* choices: "a|b|c", NULL unless an enum */
+} dcv_param_info;
+
+/* Row i of the table, NULL past its end. */
+DCV_API const dcv_param_info *dcv_params_describe(int i);
+
+DCV_API dcv_status dcv_params_init(dcv_params *params);
+
+/* Ranges. When a field is wrong, *field (may be NULL) becomes its name. */
+DCV_API dcv_status dcv_params_check(const dcv_params *params, const char **field);
+
+/* Flavours of the user's side: what each sets is in docs/flavours.md. */
+typedef enum dcv_flavour { DCV_FAST = 0, DCV_NORMAL = 1, DCV_BEST = 2 } dcv_flavour;
+DCV_API dcv_status dcv_params_flavour(dcv_params *params, dcv_flavour flavour);
+
+/* ---- pictures, PSFs, callbacks -------------------------------------------------------------------------------------------------- */
+
+/* Row-major interleaved floats: pixel (x, y), channel c is data[y * row_stride + x * pixel_stride + c]. The natural layout is 4 floats a
+ * pixel; 1 and 3 are read as well. Strides count floats; pixel_stride >= channels, row_stride >= width * pixel_stride. */
+typedef struct dcv_image {
+  float *data;
+  int32_t width, height;
+  int32_t pixel_stride;
+  ptrdiff_t row_stride;
+} dcv_image;
+
+/* Convolution kernel: `channels` (1: shared, or 3) planes of size x size floats, row-major, size odd, centre at size / 2. */
+typedef struct dcv_psf {
+  float *data;
+  int32_t size, channels;
+} dcv_psf;
+
+typedef enum dcv_log_level { DCV_LOG_DEBUG = 0, DCV_LOG_INFO = 1, DCV_LOG_WARNING = 2 } dcv_log_level;
+
+/* All optional. Called from the calling thread only (`cancelled` from any worker). progress: fraction 0..1, never falling. */
+typedef struct dcv_callbacks {
+  void (*progress)(void *user, double fraction);
+  int (*cancelled)(void *user);
+  void (*log)(void *user, dcv_log_level level, const char *message);
+  void *user;
+} dcv_callbacks;
+
+/* ---- PSF tools ------------------------------------------------------------------------------------------------------------------ */
+
+typedef enum dcv_psf_kind {
+  DCV_PSF_GAUSSIAN = 0,    /* a: standard deviation, px */
+  DCV_PSF_DISK = 1,        /* a: radius, px (defocus; area-sampled) */
+  DCV_PSF_MOTION = 2,      /* a: length, px; b: angle, degrees anticlockwise from the x axis */
+  DCV_PSF_UNIFORM = 3,     /* the whole square */
+  DCV_PSF_KAISER = 4,      /* a: beta of the Kaiser-Bessel window */
+  DCV_PSF_EXPONENTIAL = 5  /* a: decay length, px */
+} dcv_psf_kind;
+
+/* Fills all channels of psf (size and channels set by the caller). ARGUMENT for a <= 0 (beta: < 0) or non-finite a, b. */
+DCV_API dcv_status dcv_psf_make(dcv_psf *psf, dcv_psf_kind kind, double a, double b);
+
+/* Smallest odd size that holds the kind without visible truncation (at most DCV_PSF_MAX); 0 for bad arguments or where any size does. */
+DCV_API int dcv_psf_natural_size(dcv_psf_kind kind, double a, double b);
+
+/* OK, or PSF: size even or out of range, channels not 1 or 3, non-finite or negative values, sum not positive. */
+DCV_API dcv_status dcv_psf_validate(const dcv_psf *psf);
+
+/* Negative values to 0, each channel's sum to 1. PSF when nothing positive is left. */
+DCV_API dcv_status dcv_psf_normalise(dcv_psf *psf);
+
+/* Moves the centroid (of all channels together) to the middle by whole pixels, keeping the relative shift of the channels. */
+DCV_API dcv_status dcv_psf_centre(dcv_psf *psf);
+
+/* Standard deviation about the centroid, px, both directions and channels together: sqrt(mean squared distance). */
+DCV_API dcv_status dcv_psf_radius(const dcv_psf *psf, float *rms_px);
+
+/* `out` (size set by the caller, same channels): the PSF as it is after the picture is scaled by `scale` (0.02 to 50), area-weighted, sum 1. */
+DCV_API dcv_status dcv_psf_resample(const dcv_psf *in, double scale, dcv_psf *out);
+/* Odd size that holds the resampled PSF. */
+DCV_API int dcv_psf_resampled_size(int size, double scale);
+
+/* ---- noise ---------------------------------------------------------------------------------------------------------------------- */
+
+/* Standard deviation of the noise in each channel of a blurred picture, sigma[channels]. SIZE, DATA as above. A floor keeps it positive. */
+DCV_API dcv_status dcv_noise_estimate(const dcv_image *in, int channels, float *sigma);
+
+/* ---- stage 1: estimate the PSF -------------------------------------------------------------------------------------------------- */
+
+#define DCV_SCALES_MAX 16
+
+typedef struct dcv_estimate_result {
+  uint32_t struct_size;
+  float confidence;               /* 0 (a guess) to 1 */
+  float noise;                    /* standard deviation used */
+  int32_t scales;                 /* levels of the pyramid, coarse to fine */
+  int32_t scale_size[DCV_SCALES_MAX];       /* PSF size at each */
+  int32_t scale_rounds[DCV_SCALES_MAX];     /* rounds of the alternation */
+  float scale_change[DCV_SCALES_MAX];       /* L1 change of the PSF in the last round */
+  double seconds;
+} dcv_estimate_result;
+
+/* Bytes that dcv_estimate_psf will allocate at most. */
+DCV_API dcv_status dcv_estimate_memory(const dcv_params *params, int width, int height, int size, uint64_t *bytes);
+
+/* Estimates the PSF of `window` (the sample, not the whole picture; both sides at least psf->size and 16). psf->size (odd, 3 to 33),
+ * psf->channels (1, or as params->channels with blur per-channel) and its memory are the caller's. Uses params: channels, noise, blur,
+ * planning, threads. The result may be NULL; else its struct_size must be set. On any status but OK, psf->data is untouched. */
+DCV_API dcv_status dcv_estimate_psf(const dcv_params *params, const dcv_image *window, dcv_psf *psf, const dcv_callbacks *callbacks,
+                                    dcv_estimate_result *result);
+
+/* ---- stage 2: restore ----------------------------------------------------------------------------------------------------------- */
+
+/* Replaces automatic values that depend on the picture (noise, lam) by measured ones. Everything already set is kept, so that a picture
+ * restored in parts uses one set of numbers: resolve once on the whole (or once at full scale), store, reuse. */
+DCV_API dcv_status dcv_params_resolve(dcv_params *params, const dcv_image *in, const dcv_psf *psf, const dcv_callbacks *callbacks);
+
+typedef struct dcv_plan dcv_plan;
+
+typedef struct dcv_plan_info {
+  uint32_t struct_size;
+  int32_t width, height;
+  int32_t transform_width, transform_height; /* of one tile */
+  int32_t core_width, core_height;           /* pixels a tile contributes with full weight, before the blend */
+  int32_t halo, blend;                       /* px on each side */
+  int32_t tiles_x, tiles_y;
+  int32_t threads, iterations;
+  int32_t transforms;  /* two-dimensional real FFTs of all tiles and channels in one execute */
+  float noise, lam, rho;
+  uint64_t bytes;      /* allocated by the plan */
+} dcv_plan_info;
+
+typedef enum dcv_stop { DCV_STOP_ITERATIONS = 0, DCV_STOP_WHITENESS = 1, DCV_STOP_STAGNATION = 2, DCV_STOP_IDENTITY = 3 } dcv_stop;
+
+typedef struct dcv_result {
+  uint32_t struct_size;
+  int32_t iterations;
+  dcv_stop stop;          /* IDENTITY: the PSF is a delta, the picture is copied */
+  int64_t unknown_pixels; /* non-finite in the input */
+  int64_t clipped_pixels; /* at or above `saturation` */
+  double seconds, seconds_load, seconds_fft, seconds_pixel, seconds_store; /* the parts: summed over threads */
+} dcv_result;
+
+/* Pixels of surroundings that a restored pixel depends on, for resolved params: pad a region by this before restoring it. */
+DCV_API dcv_status dcv_halo(const dcv_params *params, const dcv_psf *psf, int32_t *halo);
+
+/* Bytes dcv_plan_create will allocate beyond what FFTW's planner uses. For params not resolved: an upper bound. */
+DCV_API dcv_status dcv_plan_memory(const dcv_params *params, int width, int height, const dcv_psf *psf, uint64_t *bytes);
+
+/* Allocates and plans everything for pictures of width x height; *plan is NULL on failure. The PSF is copied. */
+DCV_API dcv_status dcv_plan_create(dcv_plan **plan, const dcv_params *params, int width, int height, const dcv_psf *psf);
+
+DCV_API dcv_status dcv_plan_describe(const dcv_plan *plan, dcv_plan_info *info);
+
+/* Restores `in` into `out` (same size; may not overlap; at least as many floats a pixel in `out` as channels; floats beyond the restored
+ * channels are copied where both have them). Deterministic: the bits do not depend on the thread count. Cancelled: `out` becomes a copy of `in`. The result may be
+ * NULL; else its struct_size must be set. */
+DCV_API dcv_status dcv_plan_execute(dcv_plan *plan, const dcv_image *in, dcv_image *out, const dcv_callbacks *callbacks, dcv_result *result);
+
+DCV_API void dcv_plan_destroy(dcv_plan *plan); /* NULL allowed */
+
+/* resolve, create, execute, destroy. params may be NULL (defaults, all automatic). */
+DCV_API dcv_status dcv_deconvolve(const dcv_params *params, const dcv_image *in, dcv_image *out, const dcv_psf *psf,
+                                  const dcv_callbacks *callbacks, dcv_result *result);
+
+/* ---- FFTW wisdom ---------------------------------------------------------------------------------------------------------------- */
+
+/* The caller keeps the text in a file of its choice. export: malloc'ed, free with dcv_free, NULL on failure. import: ARGUMENT if refused. */
+DCV_API char *dcv_wisdom_export(void);
+DCV_API dcv_status dcv_wisdom_import(const char *text);
+DCV_API void dcv_free(void *memory);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "ops/tile.h"
+
+#include <math.h>
+
+/* First picture pixel of cut i. */
+static int cut(int side, int tiles, int i)
+{
+  return (int)((long)i * side / tiles);
+}
+
+/* Transform side for one axis cut into `tiles`: the largest data range plus the gap. */
+static int transform_side(int side, int tiles, int halo, int blend, int gap)
+{
+  int most = 0;
+  for(int i = 0; i < tiles; i++)
+  {
+    const int a = i == 0 ? 0 : cut(side, tiles, i) - blend - halo, b = i == tiles - 1 ? side : cut(side, tiles, i + 1) + blend + halo;
+    most = DCV_MAX(most, DCV_MIN(b, side) - DCV_MAX(a, 0));
+  }
+  return dcv_fft_fast_size(most + gap);
+}
+
+/* Work of one transform with its share of pixel passes, relative: n log n, dearer once the planes leave the caches. */
+static double work(int w, int h)
+{
+  const double n = (double)w * h;
+  return n * (log2(n) + 4.0) * (n <= 400.0 * 400.0 ? 1.0 : n <= 800.0 * 800.0 ? 1.15 : 1.5);
+}
+
+void dcv_tiling_choose(dcv_tiling *tiling, int width, int height, int halo, int blend, int gap, int longest, int threads)
+{
+  double least = INFINITY;
+  *tiling = (dcv_tiling){ .width = width, .height = height, .halo = halo, .blend = blend, .gap = gap };
+  /* A core below its surroundings' width is never worth it. */
+  const int around = DCV_MAX(2 * (halo + blend), 32);
+  const int most_x = 1 + width / around, most_y = 1 + height / around;
+  for(int ny = 1; ny <= most_y; ny++)
+  {
+    const int th = transform_side(height, ny, halo, blend, gap);
+    if(th > longest && ny < most_y) continue;
+    for(int nx = 1; nx <= most_x; nx++)
+    {
+      const int tw = transform_side(width, nx, halo, blend, gap);
+      if(tw > longest && nx < most_x) continue;
+      /* Rounds of tiles: the four colours one after the other, each shared by the threads. */
+      long rounds = 0;
+      for(int colour = 0; colour < 4; colour++)
+      {
+        const long count = (long)((nx + 1 - (colour & 1)) / 2) * ((ny + 1 - (colour >> 1)) / 2);
+        rounds += (count + threads - 1) / threads;
+      }
+      const double cost = rounds * work(tw, th);
+      if(cost >= least) continue;
+      least = cost;
+      tiling->tiles_x = nx, tiling->tiles_y = ny, tiling->transform_width = tw, tiling->transform_height = th;
+    }
+  }
+  if(tiling->tiles_x == 1 && tiling->tiles_y == 1) tiling->blend = 0;
+}
+
+dcv_tile dcv_tiling_at(const dcv_tiling *t, int ix, int iy)
+{
+  const int more = t->halo + t->blend;
+  return (dcv_tile){
+    .x0 = ix == 0 ? 0 : DCV_MAX(0, cut(t->width, t->tiles_x, ix) - more),
+    .y0 = iy == 0 ? 0 : DCV_MAX(0, cut(t->height, t->tiles_y, iy) - more),
+    .x1 = ix == t->tiles_x - 1 ? t->width : DCV_MIN(t->width, cut(t->width, t->tiles_x, ix + 1) + more),
+    .y1 = iy == t->tiles_y - 1 ? t->height : DCV_MIN(t->height, cut(t->height, t->tiles_y, iy + 1) + more),
+  };
+}
+
+void dcv_tile_load(const dcv_image *in, const dcv_tile *tile, int channels, const dcv_fft *fft, float *const *planes)
+{
+  for(int y = tile->y0; y < tile->y1; y++)
+  {
+    const float *pixel = in->data + y * in->row_stride + (ptrdiff_t)tile->x0 * in->pixel_stride;
+    const size_t row = (size_t)(y - tile->y0) * fft->stride;
+    for(int x = 0; x < tile->x1 - tile->x0; x++, pixel += in->pixel_stride)
+    {
+      float sum = 0.0f;
+      for(int c = 0; c < channels; c++) planes[c][row + x] = pixel[c], sum += pixel[c] * 0.0f;
+      if(sum == 0.0f) continue; /* NaN or infinity times zero is NaN */
+      for(int c = 0; c < channels; c++) planes[c][row + x] = NAN;
+    }
+  }
+}
+
+/* Range [*a, *b) of one axis that tile i contributes to, and its weights there. The ramp around a cut X is
+ * (1 + sin(pi (x + 1/2 - X) / (2 blend))) / 2. */
+static void contribution(int side, int tiles, int i, int blend, int *a, int *b, float *weight)
+{
+  const int left = cut(side, tiles, i), right = cut(side, tiles, i + 1);
+  *a = i == 0 ? 0 : DCV_MAX(0, left - blend);
+  *b = i == tiles - 1 ? side : DCV_MIN(side, right + blend);
+  const float slope = 1.57079633f / DCV_MAX(blend, 1);
+  for(int x = *a; x < *b; x++)
+  {
+    float w = 1.0f;
+    if(i > 0 && x < left + blend) w = 0.5f + 0.5f * sinf(slope * ((float)(x - left) + 0.5f));
+    if(i < tiles - 1 && x >= right - blend) w = 1.0f - (0.5f + 0.5f * sinf(slope * ((float)(x - right) + 0.5f)));
+    weight[x - *a] = w;
+  }
+}
+
+void dcv_tile_add(const dcv_tiling *t, int ix, int iy, int channels, const dcv_fft *fft, float *const *planes, float *ramp, dcv_image *out)
+{
+  const dcv_tile tile = dcv_tiling_at(t, ix, iy);
+  float *const wx = ramp, *const wy = ramp + t->transform_width;
+  int xa, xb, ya, yb;
+  contribution(t->width, t->tiles_x, ix, t->blend, &xa, &xb, wx);
+  contribution(t->height, t->tiles_y, iy, t->blend, &ya, &yb, wy);
+  for(int y = ya; y < yb; y++)
+  {
+    float *pixel = out->data + y * out->row_stride + (ptrdiff_t)xa * out->pixel_stride;
+    const size_t row = (size_t)(y - tile.y0) * fft->stride + (xa - tile.x0);
+    for(int x = 0; x < xb - xa; x++, pixel += out->pixel_stride)
+    {
+      const float w = wx[x] * wy[y - ya];
+      for(int c = 0; c < channels; c++) pixel[c] += w * planes[c][row + x];
+    }
+  }
+}

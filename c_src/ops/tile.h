@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * tile: how a picture is cut into overlapping tiles, read into planes, and put together again.
+ *
+ * Along each axis the picture is divided at X_i = i * side / tiles. Tile i contributes to [X_i - blend, X_{i+1} + blend) with a weight that
+ * ramps smoothly over the 2 * blend pixels around each cut and sums to one with its neighbour's; it reads `halo` pixels more on each side. The frame of the picture
+ * ends a tile early. What it has read (its data) lies at the origin of the transform; the rest of the transform, at least `gap` wide, is
+ * unknown and joins the right edge to the left one (bottom to top).
+ *
+ * Weights add to 1, tiles of one colour (even/odd column and row) never touch the same pixel, and colours are done in a fixed order: the bits of the
+ * result do not depend on the number of threads.
+ */
+#ifndef DCV_TILE_H
+#define DCV_TILE_H
+
+#include "maths/fft.h"
+
+typedef struct dcv_tiling {
+  int width, height; /* of the picture */
+  int halo, blend, gap;
+  int tiles_x, tiles_y;
+  int transform_width, transform_height;
+} dcv_tiling;
+
+/* Chooses the number of tiles and the transform for the least estimated work: transforms no longer than `longest` on a side unless halo and
+ * gap demand it, and tiles enough for the threads when that pays. blend: 0 when there is one tile. */
+void dcv_tiling_choose(dcv_tiling *tiling, int width, int height, int halo, int blend, int gap, int longest, int threads);
+
+/* Data of tile (ix, iy) in picture coordinates, half open. */
+typedef struct dcv_tile {
+  int x0, y0, x1, y1;
+} dcv_tile;
+dcv_tile dcv_tiling_at(const dcv_tiling *tiling, int ix, int iy);
+
+/* Reads the tile's data into `planes` (at the origin; the rest is not written). Non-finite pixels (any restored channel) become NaN in all
+ * channels. */
+void dcv_tile_load(const dcv_image *in, const dcv_tile *tile, int channels, const dcv_fft *fft, float *const *planes);
+
+/* Adds weight * planes to `out` over the pixels the tile contributes to. ramp: scratch of transform_width + transform_height floats. */
+void dcv_tile_add(const dcv_tiling *tiling, int ix, int iy, int channels, const dcv_fft *fft, float *const *planes, float *ramp, dcv_image *out);
+
+#endif

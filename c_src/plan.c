@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * plan: the public face of stage 2. Validates, chooses the tiling, lays out the memory, runs the solver tile by tile.
+ *
+ * Memory of a plan: one block of read-only tables (transfer functions), and for each thread the planes y, the solver's work and the blend's ramps.
+ */
+#include "maths/otf.h"
+#include "maths/psf.h"
+#include "ops/halo.h"
+#include "ops/noise.h"
+#include "ops/tile.h"
+#include "solve/solver.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { BLEND = 8, LONGEST = 1024 };
+
+const dcv_solver *const dcv_solvers[] = { &dcv_solver_admm };
+
+struct dcv_plan {
+  dcv_params params;
+  dcv_psf psf;
+  dcv_tiling tiling;
+  dcv_fft fft;
+  dcv_job job;
+  const dcv_solver *solver;
+  int threads;
+  size_t shared_floats, thread_floats, work_floats;
+  float *shared, *threads_memory;
+};
+
+/* Everything of a plan that needs no memory: sizes, tiling, numbers. Pointers of the job point into `plan` and to the caller's PSF. */
+static dcv_status lay_out(dcv_plan *plan, const dcv_params *params, int width, int height, const dcv_psf *psf)
+{
+  memset(plan, 0, sizeof(*plan));
+  DCV_TRY(dcv_params_check(params, NULL));
+  if(width < 1 || height < 1 || width > DCV_SIDE_MAX || height > DCV_SIDE_MAX) return DCV_ERROR_SIZE;
+  DCV_TRY(dcv_psf_validate(psf));
+  if(psf->channels != 1 && psf->channels != params->channels) return DCV_ERROR_PSF;
+  if(params->noise == 0.0f || params->lam == 0.0f) return DCV_ERROR_UNRESOLVED;
+
+  plan->params = *params;
+  plan->solver = dcv_solvers[params->solver];
+  plan->job = (dcv_job){
+    .fft = &plan->fft,
+    .psf = psf,
+    .channels = params->channels,
+    .iterations = params->iterations > 0 ? params->iterations : plan->solver->iterations,
+    .noise = params->noise,
+    .lam = params->lam,
+    .saturation = params->saturation > 0.0f ? params->saturation : INFINITY,
+  };
+  int32_t halo;
+  DCV_TRY(dcv_halo(params, psf, &halo));
+  plan->threads = dcv_threads(params->threads);
+  const int gap = DCV_MAX(2 * (psf->size / 2), 8);
+  dcv_tiling_choose(&plan->tiling, width, height, halo, BLEND, gap, params->tile > 0 ? params->tile : LONGEST, plan->threads);
+  plan->threads = DCV_MIN(plan->threads, plan->tiling.tiles_x * plan->tiling.tiles_y);
+  dcv_fft_layout(&plan->fft, plan->tiling.transform_width, plan->tiling.transform_height);
+
+  plan->shared_floats = plan->solver->shared_floats(&plan->job);
+  plan->work_floats = dcv_round_floats(plan->solver->work_floats(&plan->job));
+  plan->thread_floats = plan->work_floats + plan->job.channels * plan->fft.plane
+                        + dcv_round_floats(plan->tiling.transform_width + plan->tiling.transform_height);
+  return DCV_OK;
+}
+
+static uint64_t bytes_of(const dcv_plan *plan)
+{
+  const uint64_t floats = (uint64_t)plan->shared_floats + (uint64_t)plan->threads * plan->thread_floats;
+  return sizeof(float) * (floats + (uint64_t)plan->psf.size * plan->psf.size * plan->psf.channels) + sizeof(*plan);
+}
+
+dcv_status dcv_halo(const dcv_params *params, const dcv_psf *psf, int32_t *halo)
+{
+  if(!halo) return DCV_ERROR_ARGUMENT;
+  DCV_TRY(dcv_params_check(params, NULL));
+  DCV_TRY(dcv_psf_validate(psf));
+  if(params->noise == 0.0f || params->lam == 0.0f) return DCV_ERROR_UNRESOLVED;
+  *halo = params->halo;
+  if(params->halo > 0) return DCV_OK;
+  const dcv_job job = { .psf = psf, .channels = params->channels, .noise = params->noise, .lam = params->lam };
+  int measured;
+  DCV_TRY(dcv_halo_measure(psf, dcv_solvers[params->solver]->rho(&job) / params->lam, &measured));
+  *halo = measured;
+  return DCV_OK;
+}
+
+dcv_status dcv_params_resolve(dcv_params *params, const dcv_image *in, const dcv_psf *psf, const dcv_callbacks *callbacks)
+{
+  (void)callbacks;
+  DCV_TRY(dcv_params_check(params, NULL));
+  DCV_TRY(dcv_image_check(in, params->channels));
+  DCV_TRY(dcv_psf_validate(psf));
+  float noise = params->noise;
+  if(noise == 0.0f)
+  {
+    float sigma[3], square = 0.0f;
+    DCV_TRY(dcv_noise_estimate(in, params->channels, sigma));
+    for(int c = 0; c < params->channels; c++) square += sigma[c] * sigma[c] / params->channels;
+    noise = fmaxf(sqrtf(square), DCV_NOISE_FLOOR);
+  }
+  if(params->lam == 0.0f) params->lam = dcv_noise_lam(noise, params->priority);
+  params->noise = noise;
+  return DCV_OK;
+}
+
+dcv_status dcv_plan_memory(const dcv_params *params, int width, int height, const dcv_psf *psf, uint64_t *bytes)
+{
+  if(!params || !bytes) return DCV_ERROR_ARGUMENT;
+  dcv_params assumed = *params;
+  /* Little noise means a long halo and large tiles: an upper bound. */
+  if(assumed.noise == 0.0f) assumed.noise = DCV_NOISE_FLOOR;
+  if(assumed.lam == 0.0f) assumed.lam = dcv_noise_lam(assumed.noise, assumed.priority);
+  dcv_plan plan;
+  DCV_TRY(lay_out(&plan, &assumed, width, height, psf));
+  plan.psf = *psf;
+  *bytes = bytes_of(&plan);
+  return DCV_OK;
+}
+
+dcv_status dcv_plan_create(dcv_plan **out, const dcv_params *params, int width, int height, const dcv_psf *psf)
+{
+  if(!out) return DCV_ERROR_ARGUMENT;
+  *out = NULL;
+  if(!params || !psf) return DCV_ERROR_ARGUMENT;
+  dcv_plan *plan = dcv_alloc(sizeof(*plan));
+  if(!plan) return DCV_ERROR_MEMORY;
+  dcv_status status = lay_out(plan, params, width, height, psf);
+  if(status == DCV_OK) status = dcv_psf_copy(&plan->psf, psf);
+  plan->job.psf = &plan->psf;
+  if(status == DCV_OK)
+  {
+    plan->shared = dcv_alloc_floats(plan->shared_floats);
+    plan->threads_memory = plan->shared ? dcv_alloc_floats(plan->threads * plan->thread_floats) : NULL;
+    if(!plan->threads_memory) status = DCV_ERROR_MEMORY;
+  }
+  if(status == DCV_OK) status = dcv_fft_init(&plan->fft, plan->fft.width, plan->fft.height, params->planning);
+  if(status != DCV_OK)
+  {
+    dcv_plan_destroy(plan);
+    return status;
+  }
+  plan->solver->prepare(&plan->job, plan->shared);
+  *out = plan;
+  return DCV_OK;
+}
+
+void dcv_plan_destroy(dcv_plan *plan)
+{
+  if(!plan) return;
+  dcv_fft_clear(&plan->fft);
+  dcv_psf_clear(&plan->psf);
+  dcv_release(plan->shared);
+  dcv_release(plan->threads_memory);
+  dcv_release(plan);
+}
+
+dcv_status dcv_plan_describe(const dcv_plan *plan, dcv_plan_info *info)
+{
+  if(!plan || !info) return DCV_ERROR_ARGUMENT;
+  if(info->struct_size != sizeof(*info)) return DCV_ERROR_STRUCT;
+  const dcv_tiling *t = &plan->tiling;
+  *info = (dcv_plan_info){
+    .struct_size = sizeof(*info),
+    .width = t->width,
+    .height = t->height,
+    .transform_width = t->transform_width,
+    .transform_height = t->transform_height,
+    .core_width = t->width / t->tiles_x - (t->tiles_x > 1 ? 2 * t->blend : 0),
+    .core_height = t->height / t->tiles_y - (t->tiles_y > 1 ? 2 * t->blend : 0),
+    .halo = t->halo,
+    .blend = t->blend,
+    .tiles_x = t->tiles_x,
+    .tiles_y = t->tiles_y,
+    .threads = plan->threads,
+    .iterations = plan->job.iterations,
+    .transforms = t->tiles_x * t->tiles_y * plan->solver->transforms(&plan->job),
+    .noise = plan->job.noise,
+    .lam = plan->job.lam,
+    .rho = plan->solver->rho(&plan->job),
+    .bytes = bytes_of(plan),
+  };
+  return DCV_OK;
+}
+
+/* What a look at every pixel finds: non-finite ones, and clipped ones among the others. */
+typedef struct census {
+  long unknown, clipped;
+} census;
+
+/* out <- 0 in the restored channels (they are summed up later), in elsewhere where both pixels have the float; with `restored` false, in everywhere. */
+static census copy_rows(const dcv_image *in, dcv_image *out, int channels, bool restored, float saturation, int threads)
+{
+  const int both = DCV_MIN(in->pixel_stride, out->pixel_stride);
+  long unknown = 0, clipped = 0;
+#pragma omp parallel for num_threads(threads) schedule(static) reduction(+ : unknown, clipped)
+  for(int y = 0; y < in->height; y++)
+    for(int x = 0; x < in->width; x++)
+    {
+      const float *a = in->data + y * in->row_stride + (ptrdiff_t)x * in->pixel_stride;
+      float *b = out->data + y * out->row_stride + (ptrdiff_t)x * out->pixel_stride;
+      float most = a[0], finite = 0.0f;
+      for(int c = 0; c < channels; c++) most = fmaxf(most, a[c]), finite += a[c] * 0.0f;
+      for(int c = 0; c < both; c++) b[c] = restored && c < channels ? 0.0f : a[c];
+      unknown += !(finite == 0.0f), clipped += finite == 0.0f && most >= saturation;
+    }
+  (void)threads;
+  return (census){ unknown, clipped };
+}
+
+static bool overlap(const dcv_image *a, const dcv_image *b)
+{
+  const uintptr_t a0 = (uintptr_t)a->data, b0 = (uintptr_t)b->data;
+  const uintptr_t a1 = a0 + sizeof(float) * (uintptr_t)(a->row_stride * a->height), b1 = b0 + sizeof(float) * (uintptr_t)(b->row_stride * b->height);
+  return a0 < b1 && b0 < a1;
+}
+
+dcv_status dcv_plan_execute(dcv_plan *plan, const dcv_image *in, dcv_image *out, const dcv_callbacks *callbacks, dcv_result *result)
+{
+  if(!plan) return DCV_ERROR_ARGUMENT;
+  if(result && result->struct_size != sizeof(*result)) return DCV_ERROR_STRUCT;
+  const int channels = plan->job.channels;
+  const dcv_tiling *t = &plan->tiling;
+  DCV_TRY(dcv_image_check(in, channels));
+  DCV_TRY(dcv_image_check(out, channels));
+  if(in->width != t->width || in->height != t->height || out->width != t->width || out->height != t->height) return DCV_ERROR_SIZE;
+  if(overlap(in, out)) return DCV_ERROR_ARGUMENT;
+
+  const double begin = dcv_seconds();
+  const int tiles = t->tiles_x * t->tiles_y;
+  int done = 0, stop = 0;
+  dcv_clock clock = { 0.0, 0.0, 0.0, 0.0 };
+  const census pixels = copy_rows(in, out, channels, true, plan->job.saturation, plan->threads);
+  if(pixels.unknown == (long)in->width * in->height)
+  {
+    copy_rows(in, out, channels, false, INFINITY, plan->threads);
+    return DCV_ERROR_DATA;
+  }
+  for(int colour = 0; colour < 4; colour++)
+  {
+#pragma omp parallel for collapse(2) schedule(dynamic, 1) num_threads(plan->threads)
+    for(int iy = colour / 2; iy < t->tiles_y; iy += 2)
+      for(int ix = colour % 2; ix < t->tiles_x; ix += 2)
+      {
+        int before, halted;
+#if defined(_OPENMP)
+        const int thread = omp_get_thread_num();
+#else
+        const int thread = 0;
+#endif
+#pragma omp atomic read
+        halted = stop;
+        if(halted) continue;
+        if(dcv_cancelled(callbacks))
+        {
+#pragma omp atomic write
+          stop = 1;
+          continue;
+        }
+        float *const memory = plan->threads_memory + thread * plan->thread_floats;
+        float *y[3], *const work = memory + channels * plan->fft.plane, *const ramp = work + plan->work_floats;
+        for(int c = 0; c < channels; c++) y[c] = memory + c * plan->fft.plane;
+        dcv_clock own = { 0.0, 0.0, 0.0, 0.0 };
+
+        const double loading = dcv_seconds();
+        const dcv_tile tile = dcv_tiling_at(t, ix, iy);
+        dcv_tile_load(in, &tile, channels, &plan->fft, y);
+        own.load = dcv_seconds() - loading;
+        plan->solver->run(&plan->job, plan->shared, work, y, tile.x1 - tile.x0, tile.y1 - tile.y0, &own);
+        const double storing = dcv_seconds();
+        dcv_tile_add(t, ix, iy, channels, &plan->fft, y, ramp, out);
+        own.store = dcv_seconds() - storing;
+#pragma omp critical(dcv_plan_clock)
+        {
+          clock.load += own.load, clock.fft += own.fft, clock.pixel += own.pixel, clock.store += own.store;
+          before = ++done;
+        }
+        if(thread == 0) dcv_progress(callbacks, (double)before / tiles);
+      }
+  }
+  if(stop)
+  {
+    copy_rows(in, out, channels, false, INFINITY, plan->threads);
+    return DCV_ERROR_CANCELLED;
+  }
+  dcv_progress(callbacks, 1.0);
+  if(result)
+  {
+    *result = (dcv_result){
+      .struct_size = sizeof(*result),
+      .iterations = plan->job.iterations,
+      .stop = DCV_STOP_ITERATIONS,
+      .unknown_pixels = pixels.unknown,
+      .clipped_pixels = pixels.clipped,
+      .seconds = dcv_seconds() - begin,
+      .seconds_load = clock.load,
+      .seconds_fft = clock.fft,
+      .seconds_pixel = clock.pixel,
+      .seconds_store = clock.store,
+    };
+  }
+  return DCV_OK;
+}
+
+dcv_status dcv_deconvolve(const dcv_params *params, const dcv_image *in, dcv_image *out, const dcv_psf *psf, const dcv_callbacks *callbacks,
+                          dcv_result *result)
+{
+  dcv_params own;
+  if(params)
+    own = *params;
+  else
+    dcv_params_init(&own);
+  DCV_TRY(dcv_params_resolve(&own, in, psf, callbacks));
+  dcv_plan *plan;
+  DCV_TRY(dcv_plan_create(&plan, &own, in->width, in->height, psf));
+  const dcv_status status = dcv_plan_execute(plan, in, out, callbacks, result);
+  dcv_plan_destroy(plan);
+  return status;
+}
+
+/* ---- about the library ---- */
+
+#define TEXT_(x) #x
+#define TEXT(x) TEXT_(x)
+
+int dcv_version(void)
+{
+  return DCV_VERSION;
+}
+
+const char *dcv_build_info(void)
+{
+  return "libdcv " TEXT(DCV_VERSION_MAJOR) "." TEXT(DCV_VERSION_MINOR) "." TEXT(DCV_VERSION_PATCH)
+#if defined(__VERSION__)
+    ", compiler " __VERSION__
+#endif
+#if defined(_OPENMP)
+    ", OpenMP " TEXT(_OPENMP)
+#else
+    ", no OpenMP"
+#endif
+#if defined(DCV_NO_SIMD)
+    ", no SIMD dispatch"
+#endif
+    ;
+}
