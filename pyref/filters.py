@@ -36,7 +36,7 @@ def exponential(size, tau):
 
 
 def lens(size):
-    """The prototype's "lens blur": outer product of 1 / (pi r^2), r = 1 .. size // 2.
+    """1 / (pi r^2), r = 1 .. size // 2, in both directions: the prototype's "lens blur".
 
     One quadrant of what its name says, (size // 2, size // 2), largest in the corner; a
     real defocus PSF is a disk.
@@ -45,7 +45,7 @@ def lens(size):
 
 
 def blur(image, kernel):
-    """image * kernel, shape kept, mirrored borders."""
+    """Convolve with `kernel`, shape kept, mirrored borders."""
     return convolve2d(image, kernel, mode="same", boundary="symm")
 
 

@@ -68,7 +68,7 @@ def _peak(a):
 
 
 def _psf_gradient(u, k, f):
-    """gk = rot(u) *valid e with e = u *valid k - f; returns gk, e."""
+    """Return gk = rot(u) *valid e and e = u *valid k - f."""
     e = convolve(u, k, "valid") - f
     return convolve(rot180(u), e, "valid"), e
 
@@ -103,7 +103,7 @@ def tv(u, order=2, norm=2, eps=1e-2):
             (m - u[:-2, :-2]) / q, (m - u[:-2, 2:]) / q]
     forw = [u[2:, 1:-1] - m, u[1:-1, 2:] - m,
             (u[2:, 2:] - m) / q, (u[2:, :-2] - m) / q]
-    second = [y - x for x, y in zip(back, forw)]
+    second = [y - x for x, y in zip(back, forw, strict=True)]
     pairs = [second] if order == 2 else [back, forw]
     total, div = np.zeros_like(u), np.zeros_like(u)
     total[1:-1, 1:-1] = sum(n(a, b) + n(c, d) for a, b, c, d in pairs) / z
@@ -120,7 +120,7 @@ def gauss_series(n, dtype=np.float32):
 
 
 def whiteness_weights(h, w, dtype=np.float32):
-    """w = sqrt(outer(a, b)) / sum, with a, b = `gauss_series` of h and w points."""
+    """sqrt(outer(a, b)) / sum, with a, b = `gauss_series` of h and w points."""
     weights = np.sqrt(np.outer(gauss_series(h, dtype), gauss_series(w, dtype)))
     return weights / weights.sum()
 
@@ -165,7 +165,7 @@ class MMResult(NamedTuple):
 def richardson_lucy_mm(image, u, psf, window, *, tau=0.0, iterations=200, step=1e-3,
                        lam=1e4, blind=True, correlation=False, repaired_tv=False,
                        stopping=True, dtype=np.float32):
-    """The solver of HEAD (7ebf283): majorisation outside, 5 gradient steps inside.
+    """Solver of HEAD (7ebf283): majorisation outside, 5 gradient steps inside.
 
     Parameters
     ----------
@@ -209,11 +209,10 @@ def richardson_lucy_mm(image, u, psf, window, *, tau=0.0, iterations=200, step=1
             # where TV is not 0, else lam g + (u - ut) / 2
             r, share = 0, 2
             if repaired_tv:
-                div = tv(u, 2, 2, eps)[1]
-                tv_u = [tv(u, 2, n, eps)[0] for n in (1, 2)]
-                active = (tv_u[0] != 0) & (tv_ut[0] != 0)
+                (tv_1, _), (tv_2, div) = (tv(u, 2, n, eps) for n in (1, 2))
+                active = (tv_1 != 0) & (tv_ut[0] != 0)
                 r = sum(np.divide(div, a * b, out=np.zeros_like(u), where=active) / 2
-                        for a, b in zip(tv_u, tv_ut))
+                        for a, b in zip((tv_1, tv_2), tv_ut, strict=True))
                 share = np.where(active, 4, 2).astype(dtype)
             grad = r + lam * g + (u - ut) / share
             # 5: u -= dt G, dt = step max(u) / max|G| per channel
@@ -254,7 +253,7 @@ def _resize_matrix(n, m):
     taps = (-t / 2 + t**2 - t**3 / 2, 1 - 5 / 2 * t**2 + 3 / 2 * t**3,
             t / 2 + 2 * t**2 - 3 / 2 * t**3, -t**2 / 2 + t**3 / 2)
     matrix = np.zeros((m, n))
-    for offset, weight in zip((-1, 0, 1, 2), taps):
+    for offset, weight in zip((-1, 0, 1, 2), taps, strict=True):
         np.add.at(matrix, (np.arange(m), np.clip(i + offset, 0, n - 1)), weight)
     return matrix
 
@@ -265,7 +264,7 @@ def resize(a, shape):
     Catmull-Rom (a = -1/2) in double precision, clipped to the range of the source.
     Defect: no low-pass filter before reducing, so the levels alias.
     """
-    rows, cols = (_resize_matrix(n, m) for n, m in zip(a.shape, shape))
+    rows, cols = (_resize_matrix(n, m) for n, m in zip(a.shape[:2], shape, strict=True))
     out = np.einsum("yi,ijc,xj->yxc", rows, a.astype(float), cols, optimize=True)
     return np.clip(out, a.min(), a.max()).astype(a.dtype)
 
@@ -277,28 +276,28 @@ def pyramid_levels(width):
         k = int(np.ceil(widths[-1] / SQRT2))
         widths.append(max(3, k - (k % 2 == 0)))
         scales.append(scales[-1] / SQRT2)
-    return list(zip(scales, widths))[::-1]
+    return list(zip(scales, widths, strict=True))[::-1]
 
 
 def level_window(scale, top, bottom, left, right):
-    """The sample window on a level, its sides made odd.
+    """Sample window on a level, its sides made odd.
 
     Defect: the middle test on the columns compares the height with itself.
     """
-    t, b, l, r = (int(scale * x) for x in (top, bottom, left, right))
-    if (b - t) % 2 == 0:
-        if b - t < r - l:
-            b += 1
-        elif b - t > r - l:
-            t += 1
+    top, bottom, left, right = (int(scale * x) for x in (top, bottom, left, right))
+    if (bottom - top) % 2 == 0:
+        if bottom - top < right - left:
+            bottom += 1
+        elif bottom - top > right - left:
+            top += 1
         else:
-            t -= 1
-    if (r - l) % 2 == 0:
-        if b - t < r - l:
-            l += 1
+            top -= 1
+    if (right - left) % 2 == 0:
+        if bottom - top < right - left:
+            left += 1
         else:
-            r += 1
-    return t, b, l, r
+            right += 1
+    return top, bottom, left, right
 
 
 class Call(NamedTuple):
@@ -328,7 +327,7 @@ STEPS = {"low": 5e-3, "normal": 1e-3, "high": 5e-4, "veryhigh": 1e-4}
 def deblur(pic, blur_width, *, confidence=10, tolerance=1.0, quality="normal", bits=8,
            mask=None, mask_size=255, iterations=200, blur="static", preview=False,
            repaired_tv=False, dtype=np.float32):
-    """The prototype's program: PSF on a window, then the picture, both over a pyramid.
+    """Whole program of HEAD: PSF on a window, then the picture, both over a pyramid.
 
     Parameters
     ----------
@@ -350,8 +349,8 @@ def deblur(pic, blur_width, *, confidence=10, tolerance=1.0, quality="normal", b
     rows, cols = pic.shape[:2]
     row, col = (rows // 2, cols // 2) if mask is None else mask
     half = mask_size // 2
-    top, bottom, left, right = row - half, row + half, col - half, col + half
-    if not (top > 0 and bottom < rows and left > 0 and right < cols):
+    sample = row - half, row + half, col - half, col + half
+    if not (row > half and row + half < rows and col > half and col + half < cols):
         raise ValueError("the mask is outside the picture")
     # Defect: window and sizes are not moved with this row and column.
     odd = (int(rows % 2 == 0), int(cols % 2 == 0))
@@ -363,7 +362,7 @@ def deblur(pic, blur_width, *, confidence=10, tolerance=1.0, quality="normal", b
     for blind in (True, False):
         u = pic
         for scale, width in pyramid_levels(blur_width):
-            t, b, l, r = level_window(scale, top, bottom, left, right)
+            top, bottom, left, right = level_window(scale, *sample)
             shape = [n + (n % 2 == 0) for n in (int(scale * rows), int(scale * cols))]
             f_level, u = (edge_pad(resize(a, shape), 1) for a in (pic, u))
             # Defect: the non-blind pass keeps the full-size PSF on the small levels.
@@ -371,12 +370,12 @@ def deblur(pic, blur_width, *, confidence=10, tolerance=1.0, quality="normal", b
             p = k.shape[0] // 2
             # Defect: window in the coordinates of the sample also for the whole picture,
             # and its height serves as its width.
-            window = (p + 1, b - t - p - 1) * 2
+            window = (p + 1, bottom - top - p - 1) * 2
             tau = tolerance / 100 if scale == 1 and not blind else 0.0
             if blind or preview:
                 # Defect: coordinates of the level address the array padded by 1.
-                inner = np.s_[t - 1:b + 1, l - 1:r + 1]
-                outer = np.s_[t - p - 1:b + p + 1, l - p - 1:r + p + 1]
+                inner = np.s_[top - 1:bottom + 1, left - 1:right + 1]
+                outer = np.s_[top - p - 1:bottom + p + 1, left - p - 1:right + p + 1]
             else:
                 u = edge_pad(u, p)
                 inner, outer = np.s_[:, :], np.s_[:, :]
@@ -392,8 +391,9 @@ def deblur(pic, blur_width, *, confidence=10, tolerance=1.0, quality="normal", b
             u = ring_off(u, 1)
 
     final = np.clip(u, 0, 1) ** 2.2 * 65535
-    final = final[top:bottom, left:right] if preview else ring_off(final[odd[0]:, odd[1]:], 1)
-    return PyramidResult(u, final.astype(np.uint16), psf, calls)
+    crop = (np.s_[sample[0]:sample[1], sample[2]:sample[3]] if preview
+            else np.s_[1 + odd[0]:-1, 1 + odd[1]:-1])
+    return PyramidResult(u, final[crop].astype(np.uint16), psf, calls)
 
 
 # ---------------------------------------------------------------- 394a53e: PAM
@@ -476,7 +476,7 @@ def log_tv_term(u, ut, eps, tau, neighbours=4):
 
 
 def log_tv_epsilon(image, lam):
-    """eps = 1.1 sqrt(gm / (exp(om) - 1)) of 947fd8d, once for the whole picture.
+    """1.1 sqrt(gm / (exp(om) - 1)): epsilon of 947fd8d, once for the whole picture.
 
     gm = sqrt(sum over the interior of the squared half second differences (diagonals over
     sqrt 2) / 2) / (3 M N), om = 2 lam ||u - mean||_2 / (3 (M - 2)(N - 2)).
@@ -521,7 +521,7 @@ def log_tv_mm(image, u, psf, *, eps, tau, iterations, step=1e-3, lam=1e4, neighb
         if it % 5 == 4:
             now = [np.linalg.norm(a) / (a.shape[0] * a.shape[1])
                    for a in ((grad, gk) if blind else (grad,))]
-            if stopping and any(x - y < eps for x, y in zip(before, now)):
+            if stopping and any(x - y < eps for x, y in zip(before, now, strict=False)):
                 break
             before = now
     return u, k
@@ -541,7 +541,7 @@ def _langer_tv(u, eps):
 
 
 def langer_epsilon(u, lam, p):
-    """eps = min(0.1, sqrt(m / (exp(om) - 1)) + 1e-6) of 6241641.
+    """min(0.1, sqrt(m / (exp(om) - 1)) + 1e-6): epsilon of 6241641.
 
     m = (sum TV1)^2 / (3 (M - 2)(N - 2)), TV1 = (|backward| + |forward|) / 2 per pixel,
     om = 2 lam sum (u - mean)^2 / (3 M N p).
@@ -610,6 +610,6 @@ def langer_mm(image, u, psf, window, *, iterations, p=4.0, lam=1e4, step=1e-3, t
         limit = before if blind else (1 + tau) * min(before, m_r[0])
         energy = p * np.log(np.linalg.norm(tv_u))
         bound = lam * float(((u - u.mean())**2).sum()) + p * u.size * np.log(eps)
-        if stopping and (done > 10 and m_r[-1] > limit or energy >= bound):
+        if stopping and ((done > 10 and m_r[-1] > limit) or energy >= bound):
             return ut, kt, trace
     return u, k, trace

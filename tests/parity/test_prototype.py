@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.signal import convolve2d, correlate2d
 
 from pyref import prototype
 
@@ -18,13 +19,44 @@ def scene(rows=33, cols=37, width=5, seed=0):
 WINDOW = (3, 30, 3, 34)
 
 
+@pytest.mark.parametrize("repaired", [False, True])
+def test_terms_at_a_small_lambda(repaired):
+    """The recorded runs have lam = 1e4, which hides (u - ut); here it is written out."""
+    f, u, k = scene()
+    lam, eps, inside = 2.0, 1e-6, np.s_[2:-2, 2:-2]
+    out = prototype.richardson_lucy_mm(f, u, k, WINDOW, iterations=1, lam=lam, blind=False,
+                                       repaired_tv=repaired, dtype=np.float64)
+    ut, u, f = u.copy(), u.copy(), f.copy()
+    for _ in range(5):
+        g, r, share = np.zeros_like(u), np.zeros_like(u), np.full_like(u, 2)
+        for c in range(3):
+            e = convolve2d(u[..., c], k[..., c], "valid") - f[..., c]
+            g[..., c] = correlate2d(e, k[..., c], "full")
+        mask = (g[inside] - f)**2 / (g[inside] + f)**2 / lam
+        if repaired:
+            share[1:-1, 1:-1] = 4
+            div = prototype.tv(u, 2, 2, eps)[1]
+            for norm in (1, 2):
+                weights = 2 * np.multiply(*(prototype.tv(v, 2, norm, eps)[0] for v in (u, ut)))
+                r[1:-1, 1:-1] += div[1:-1, 1:-1] / weights[1:-1, 1:-1]
+        grad = r + lam * g + (u - ut) / share
+        for c in range(3):
+            u[..., c] -= 1e-3 * u[..., c].max() / np.abs(grad[..., c]).max() * grad[..., c]
+            if repaired:
+                f[..., c] -= (1e-3 * f[..., c].max() / np.abs(r[..., c]).max() / lam
+                              * r[inside][..., c])
+        u[inside] += mask * (f - u[inside])
+    np.testing.assert_allclose(out.u_padded, u, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(out.image, f, rtol=0, atol=1e-9)
+
+
 @pytest.mark.parametrize("blind", [True, False])
 def test_single_and_double_precision_agree(blind):
     out = {d: prototype.richardson_lucy_mm(*scene(), WINDOW, iterations=3, blind=blind,
                                            dtype=d) for d in (np.float32, np.float64)}
     for name in ("u", "u_padded", "psf", "image", "mask"):
         single, double = (getattr(out[d], name) for d in (np.float32, np.float64))
-        assert single.dtype == np.float32 and double.dtype == np.float64
+        assert (single.dtype, double.dtype) == (np.float32, np.float64)
         # 15 steps of rounding 6e-8 each, on values below 2
         np.testing.assert_allclose(single, double, rtol=0, atol=2e-5 if name == "mask" else 2e-6)
 
@@ -36,11 +68,11 @@ def test_inputs_are_left_alone():
                                  dtype=np.float64)
     prototype.log_tv_mm(image, u, psf, eps=1e-3, tau=1e-3, iterations=1, dtype=np.float64)
     prototype.langer_mm(image, u, psf, WINDOW, iterations=5, dtype=np.float64)
-    for a, b in zip((image, u, psf), before):
+    for a, b in zip((image, u, psf), before, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("width, widths", [
+@pytest.mark.parametrize(("width", "widths"), [
     (3, [3]), (7, [3, 5, 7]), (9, [3, 5, 7, 9]), (13, [3, 5, 7, 9, 13]),
     (15, [3, 5, 7, 11, 15])])
 def test_pyramid_levels(width, widths):
@@ -50,7 +82,7 @@ def test_pyramid_levels(width, widths):
                                [2 ** (-i / 2) for i in range(len(widths))][::-1])
 
 
-@pytest.mark.parametrize("given, expected", [
+@pytest.mark.parametrize(("given", "expected"), [
     ((4, 14, 2, 12), (3, 14, 2, 13)),   # even square: one row above, one column right
     ((4, 14, 2, 14), (4, 15, 3, 14)),   # wider than high
     ((4, 16, 2, 12), (5, 16, 2, 13)),   # higher than wide
@@ -100,7 +132,7 @@ def test_log_tv_term(neighbours):
     np.testing.assert_allclose(term, expected, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("neighbours, wanted", [(2, 0), (4, 0), (8, 1)])
+@pytest.mark.parametrize(("neighbours", "wanted"), [(2, 0), (4, 0), (8, 1)])
 def test_log_tv_of_a_constant(neighbours, wanted):
     """The 8-neighbour form penalises constants: a defect kept on record."""
     u = np.full((5, 6, 3), 0.5)
@@ -151,7 +183,8 @@ def picture(rows, cols, seed=1):
 @pytest.mark.parametrize("shape", [(40, 47), (41, 46), (44, 44), (45, 45)])
 def test_deblur_keeps_the_size(shape):
     out = prototype.deblur(picture(*shape), 3, mask_size=25, iterations=1)
-    assert out.saved.shape == (*shape, 3) and out.saved.dtype == np.uint16
+    assert out.saved.shape == (*shape, 3)
+    assert out.saved.dtype == np.uint16
     assert len(out.calls) == 2
     # gamma applied twice and taken back once: saved is near picture / 255
     np.testing.assert_allclose(out.saved / 65535, picture(*shape) / 255, atol=0.05)
@@ -167,7 +200,7 @@ def test_deblur_preview_and_motion():
     assert np.ptp(first.psf_caller, axis=2).max() > 1e-7
 
 
-@pytest.mark.parametrize("width, extra, message", [
+@pytest.mark.parametrize(("width", "extra", "message"), [
     (4, {}, "odd"), (1, {}, "odd"),
     (3, dict(mask=(5, 20)), "outside"), (3, dict(mask=(20, 36)), "outside")])
 def test_deblur_refuses(width, extra, message):

@@ -81,7 +81,7 @@ def kernels_weights_whiteness(z):
 
 def resize_bicubic_2018(z):
     for shape in ((23, 29), (17, 21), (47, 57), (33, 41)):
-        key = "resized_%dx%d" % shape
+        key = f"resized_{shape[0]}x{shape[1]}"
         yield key, z.error(key, prototype.resize(z["image"], shape)), 5e-7
     for n in (3, 7):
         key = f"kernel5_to_{n}"
@@ -137,7 +137,7 @@ def rl_head_psf5(z):
         yield key, error, head_tolerance(key, 2e-6)
 
 
-def rl_headfixTV_psf5(z):
+def rl_headfixtv_psf5(z):
     # Not blind, eps = 1e-6 makes the repaired solver chaotic after its first round: the
     # later states agree within the spread of single against double precision only.
     loose = {"u_padded": 1e-3, "outer2_u": 1e-3, "stop_u": 5e-3, "stop_whiteness": 5e-2,
@@ -244,7 +244,7 @@ def utils_filters(z):
 
 CASES = {f.__name__: f for f in (
     tv_operator, kernels_weights_whiteness, resize_bicubic_2018, rl_head_psf5,
-    rl_headfixTV_psf5, mm_947fd8d_n4, mm_6241641, pam_394a53e, pyramid_head_129,
+    rl_headfixtv_psf5, mm_947fd8d_n4, mm_6241641, pam_394a53e, pyramid_head_129,
     utils_kernels, utils_filters)}
 
 

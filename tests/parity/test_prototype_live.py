@@ -25,11 +25,14 @@ def real(request, monkeypatch):
     return importlib.import_module("lib.deconvolution")
 
 
-@pytest.mark.parametrize("blind, correlation", [(True, False), (True, True), (False, False)])
-@pytest.mark.parametrize("rows, cols, width", [(41, 53, 3), (64, 47, 5), (70, 71, 9)])
-def test_mm_call(real, rows, cols, width, blind, correlation):
+@pytest.mark.parametrize("lam", [1e4, 1.0])  # 1: the (u - ut) term counts
+@pytest.mark.parametrize(("blind", "correlation"),
+                         [(True, False), (True, True), (False, False)])
+@pytest.mark.parametrize(("rows", "cols", "width"), [(41, 53, 3), (64, 47, 5), (70, 71, 9)])
+def test_mm_call(real, rows, cols, width, blind, correlation, lam):
+    # moderate contrast: the mask divides by g + f, near 0 where residuals reach f
     rng = np.random.default_rng(rows)
-    image = rng.uniform(0.1, 0.9, (rows, cols, 3)).astype(np.float32)
+    image = rng.uniform(0.4, 0.6, (rows, cols, 3)).astype(np.float32)
     u = prototype.edge_pad(image, width // 2)
     psf = prototype.uniform_psf(width)
     if not blind:
@@ -38,9 +41,9 @@ def test_mm_call(real, rows, cols, width, blind, correlation):
 
     # two outer iterations: the stop test begins with the third
     expected = prototype.richardson_lucy_mm(image, u, psf, window, iterations=2, blind=blind,
-                                            correlation=correlation)
+                                            lam=lam, correlation=correlation)
     inner = real.richardson_lucy_MM(image, u, psf, top, bottom, left, right, 0.0, rows, cols,
-                                    3, width, 2, 1e-3, 1e4, blind=blind,
+                                    3, width, 2, 1e-3, lam, blind=blind,
                                     correlation=correlation)
     # 10 steps of single precision: u below 1, the PSF below 0.2
     np.testing.assert_allclose(expected.u, inner, rtol=0, atol=2e-6)
