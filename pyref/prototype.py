@@ -340,7 +340,9 @@ def deblur(pic, blur_width, *, confidence=10, tolerance=1.0, quality="normal", b
 
     Raises
     ------
-    ValueError : PSF width even or below 3, or window outside the picture
+    ValueError : PSF width even or below 3, or window outside the picture. Defect: a
+        window that touches the border with its PSF margin passes this test and fails in
+        the slicing.
     """
     if blur_width < 3 or blur_width % 2 == 0:
         raise ValueError("blur_width must be odd and at least 3")

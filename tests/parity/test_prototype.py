@@ -46,8 +46,8 @@ def test_terms_at_a_small_lambda(repaired):
                 f[..., c] -= (1e-3 * f[..., c].max() / np.abs(r[..., c]).max() / lam
                               * r[inside][..., c])
         u[inside] += mask * (f - u[inside])
-    np.testing.assert_allclose(out.u_padded, u, rtol=0, atol=1e-9)
-    np.testing.assert_allclose(out.image, f, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(out.u_padded, u, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(out.image, f, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("blind", [True, False])

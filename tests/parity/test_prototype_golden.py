@@ -1,6 +1,6 @@
 """pyref.prototype and pyref.filters against vectors recorded from the Cython prototype.
 
-``PYTHONPATH=. python tests/parity/test_prototype_golden.py`` prints the largest error of
+``python -m tests.parity.test_prototype_golden`` prints the largest error of
 every quantity beside its tolerance. The tolerances, with their reasons, are those of
 ``tests/data/golden/README.md``: a few times the rounding of the recorded single precision.
 """
@@ -259,13 +259,17 @@ def test_golden(name):
 
 def main():
     print(f"{'file / quantity':58s} {'largest error':>13s} {'tolerance':>10s}")
+    count = beyond = 0
     for name, case in CASES.items():
         rows = list(case(Golden(name)))
+        count += len(rows)
+        beyond += sum(error > tolerance for _, error, tolerance in rows)
         worst = max(rows, key=lambda row: row[1] / row[2] if row[2] else row[1])
         print(f"{name}: {len(rows)} quantities, closest to its tolerance: {worst[0]}")
         for quantity, error, tolerance in rows:
             mark = "" if error <= tolerance else "  BEYOND"
             print(f"    {quantity:54s} {error:13.2e} {tolerance:10.0e}{mark}")
+    print(f"{count} quantities in {len(CASES)} files, {beyond} beyond their tolerance")
 
 
 if __name__ == "__main__":
