@@ -1,0 +1,465 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Commands ``deblur``, ``estimate``, ``compare``, ``info``; ``psf`` is in `psf_commands`.
+
+Exit codes: 0 ok, 1 processing failed, 2 the command line is wrong, 3 some files of a batch failed, 4 the output exists, 130 interrupted. Every
+failure is one line on stderr, and leaves no file behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import platform
+import resource
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+import dcv
+
+from ..estimation import check_window
+from ..files import atomic
+from ..params import FLAVOURS, TABLE
+from . import picture as pictures
+from .options import (
+    DEFAULT_BLUR_SIZE,
+    EXISTS,
+    EXPECTED,
+    FAILED,
+    INTERRUPTED,
+    SOME_FAILED,
+    blur_size_option,
+    check_output,
+    check_window_size,
+    common_options,
+    linear_option,
+    message,
+    overwrite_option,
+    path_type,
+    save_psf_file,
+    table_options,
+    window_option,
+)
+from .psf_commands import psf_group
+from .report import Report, Stopwatch, display, print_json, side_by_side
+
+# In integer files the largest code means "at least this"; a little below it in light, because of rounding in the curve.
+INTEGER_SATURATION = 0.99
+
+
+# ---- steps ---------------------------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def kept_wisdom(report: Report) -> Any:
+    """FFTW's wisdom from the user's cache folder, and what is new back into it; failures are details."""
+    try:
+        dcv.wisdom.load()
+    except (OSError, dcv.DcvError) as error:
+        report.detail(f"wisdom not loaded: {message(error)}")
+    yield
+    try:
+        dcv.wisdom.save()
+    except OSError as error:
+        report.detail(f"wisdom not saved: {message(error)}")
+
+
+def array_and_axis(pixels: np.ndarray) -> tuple[np.ndarray, int | None]:
+    """Pixels (M, N, 1 or 3) as dcv's functions want them."""
+    return (pixels[:, :, 0], None) if pixels.shape[2] == 1 else (pixels, -1)
+
+
+def estimate(picture: pictures.Picture, blur_size: int, window: Any, values: dict[str, Any], report: Report) -> dcv.PsfEstimate:
+    """Stage 1 with its progress bar."""
+    array, axis = array_and_axis(picture.pixels)
+    if window:
+        check_window(window, array.shape, blur_size)
+    with report.progress("estimating the blur") as progress:
+        result = dcv.estimate_psf(
+            array,
+            blur_size,
+            window=window,
+            channel_axis=axis,
+            per_channel=values.get("blur") == "per-channel" and axis is not None,
+            noise=values.get("noise") or None,
+            threads=values.get("threads"),
+            planning=values.get("planning"),
+            progress=progress,
+            log=report.log,
+        )
+    report.detail(
+        f"PSF of {blur_size} px from the window {','.join(map(str, result.window))}: radius {dcv.psf.radius(result.psf):.2f} px, "
+        f"confidence {result.confidence:.2f}"
+    )
+    return result
+
+
+def describe_estimate(result: dcv.PsfEstimate) -> dict[str, Any]:
+    """For --json and the metadata of a PSF file."""
+    return {
+        "window": list(result.window),
+        "confidence": round(result.confidence, 4),
+        "noise": result.noise,
+        "radius_px": round(dcv.psf.radius(result.psf), 4),
+        "scales": [dataclasses.asdict(scale) for scale in result.scales],
+    }
+
+
+def peak_memory_mb() -> float:
+    """Largest resident size of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+@dataclasses.dataclass
+class Deblur:
+    """Options of one ``dcv deblur``."""
+
+    psf: np.ndarray | None
+    psf_name: str
+    blur_size: int
+    window: tuple[int, int, int, int] | None
+    flavour: str
+    values: dict[str, Any]
+    depth: str
+    linear: bool
+    save_psf: Path | None
+    overwrite: bool
+    report: Report
+
+    def file(self, source: Path, output: Path) -> dict[str, Any]:
+        """Restore one file; returns what --json tells about it."""
+        watch, report = Stopwatch(), self.report
+        kind = pictures.target_format(output)
+        with watch("read"):
+            picture = pictures.read(source, linear=self.linear)
+        depth = pictures.target_depth(picture, kind, self.depth)
+        for note in picture.notes:
+            report.note(f"{source}: {note}")
+        array, axis = array_and_axis(picture.pixels)
+        told: dict[str, Any] = {
+            "input": source,
+            "output": output,
+            "width": array.shape[1],
+            "height": array.shape[0],
+            "channels": picture.pixels.shape[2],
+            "depth": depth,
+            "curve": picture.curves[0].name,
+        }
+        psf = self.psf
+        if psf is None:
+            with watch("estimate"):
+                estimated = estimate(picture, self.blur_size, self.window, self.values, report)
+            psf = estimated.psf
+            told["psf"] = {"source": "estimated", "size": psf.shape[0], **describe_estimate(estimated)}
+        else:
+            if psf.ndim == 3 and axis is None:
+                raise dcv.errors.PsfError("a PSF with a plane for each colour channel cannot restore a gray picture")
+            told["psf"] = {"source": self.psf_name, "size": psf.shape[0], "radius_px": round(dcv.psf.radius(psf), 4)}
+        values = {name: value for name, value in self.values.items() if name != "blur"}
+        if values.get("saturation") is None and picture.integer:
+            values["saturation"] = INTEGER_SATURATION
+        with watch("plan"), report.progress("measuring") as progress:
+            plan = dcv.Plan(array, psf, channel_axis=axis, flavour=self.flavour, progress=progress, log=report.log, **_given(values))
+        with plan, watch("restore"), report.progress("restoring") as progress:
+            restored = plan.execute(array, progress=progress, log=report.log)
+        assert plan.result is not None
+        restored = restored.reshape(picture.pixels.shape)
+        with watch("write"), atomic(output, overwrite=self.overwrite) as (stream, temporary):
+            notes = pictures.write(stream, temporary, picture, restored, kind, depth, linear=self.linear)
+        if self.save_psf:
+            save_psf_file(self.save_psf, psf, {**told["psf"], "of": source.name}, self.overwrite)
+            told["psf"]["file"] = self.save_psf
+        for note in notes:
+            report.note(f"{output}: {note}")
+        told["plan"] = dataclasses.asdict(plan.info)
+        told["result"] = dataclasses.asdict(plan.result)
+        told["seconds"] = {stage: round(seconds, 4) for stage, seconds in watch.seconds.items()}
+        told["peak_memory_mb"] = round(peak_memory_mb(), 1)
+        report.detail(
+            f"{source}: noise {plan.info.noise:.4g}, lam {plan.info.lam:.4g}, {plan.result.iterations} iterations, halo {plan.info.halo} px, "
+            f"{plan.info.tiles_x} x {plan.info.tiles_y} tiles of {plan.info.transform_width} x {plan.info.transform_height}, "
+            f"plan {plan.info.bytes / 2**20:.0f} MB, peak {told['peak_memory_mb']:.0f} MB"
+        )
+        report.detail(f"{source}: {watch.text()}")
+        return told
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+# ---- commands ------------------------------------------------------------------------------------------------------------------------
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(dcv.__version__, prog_name="dcv")
+def cli() -> None:
+    """Blind and non-blind deconvolution of photographs."""
+
+
+@cli.command()
+@click.argument("inputs", nargs=-1, required=True, type=path_type, metavar="IN...")
+@click.argument("output", type=path_type, metavar="OUT")
+@click.option("--psf", "psf_path", type=path_type, help="Restore with this PSF instead of estimating one.")
+@blur_size_option
+@window_option
+@click.option("--flavour", type=click.Choice(list(FLAVOURS)), default="normal", show_default=True, help="Quality against time.")
+@table_options(
+    *(name for name in TABLE if name != "channels"),
+    saturation=f"{TABLE['saturation'].doc[:1].upper()}{TABLE['saturation'].doc[1:]}. [of white] "
+    f"Default: {INTEGER_SATURATION} for integer files, none for floats.",
+)
+@click.option("--depth", type=click.Choice(["keep", *pictures.DEPTHS]), default="keep", show_default=True, help="Depth of the output.")
+@click.option("--save-psf", type=path_type, help="Write the PSF used: .tif (lossless) or .png (16 bits).")
+@linear_option
+@overwrite_option
+@common_options
+def deblur(
+    inputs: tuple[Path, ...],
+    output: Path,
+    psf_path: Path | None,
+    blur_size: int | None,
+    window: tuple[int, int, int, int] | None,
+    flavour: str,
+    depth: str,
+    save_psf: Path | None,
+    linear: bool,
+    overwrite: bool,
+    quiet: bool,
+    verbose: bool,
+    as_json: bool,
+    **values: Any,
+) -> int:
+    """Sharpen pictures: estimate the blur and remove it, or remove a known one (--psf).
+
+    OUT is a file, or for several IN a folder. TIFF, PNG and JPEG; the suffix of OUT says which. Depth, alpha, ICC profile, EXIF and XMP are kept.
+    """
+    report = Report(quiet, verbose)
+    if psf_path and (blur_size or window):
+        raise click.UsageError("--psf needs neither --blur-size nor --window")
+    batch = len(inputs) > 1 or output.is_dir()
+    if batch and save_psf and len(inputs) > 1:
+        raise click.UsageError("--save-psf is for one picture")
+    if batch and output.exists() and not output.is_dir():
+        raise click.UsageError(f"several pictures need a folder to go to, and {output} is a file")
+    if not batch and output.suffix.lower() not in pictures.SUFFIXES:
+        raise click.UsageError(f"{output.name}: unknown format, end the name with {', '.join(pictures.SUFFIXES)}")
+    if save_psf and save_psf.suffix.lower() not in (".tif", ".tiff", ".png"):
+        raise click.UsageError("--save-psf writes .tif or .png")
+    if batch and len({path.name for path in inputs}) < len(inputs):
+        raise click.UsageError("two inputs have the same name")
+    size = blur_size or DEFAULT_BLUR_SIZE
+    check_window_size(window, size)
+    if not psf_path and not blur_size:
+        report.note(f"blur size {size} px assumed (--blur-size)")
+    psf = dcv.psf.load(psf_path) if psf_path else None
+    if batch:
+        output.mkdir(parents=True, exist_ok=True)
+    if save_psf:
+        check_output(save_psf, inputs, overwrite)
+    job = Deblur(psf, str(psf_path), size, window, flavour, values, depth, linear, save_psf, overwrite, report)
+
+    told: list[dict[str, Any]] = []
+    codes: list[int] = []
+    with kept_wisdom(report):
+        for source in inputs:
+            target = output / source.name if batch else output
+            try:
+                check_output(target, inputs, overwrite)
+                told.append(job.file(source, target))
+                codes.append(0)
+            except EXPECTED as error:
+                text = message(error)
+                text = text if str(source) in text or str(target) in text else f"{source}: {text}"
+                report.error(text)
+                told.append({"input": source, "output": target, "error": text})
+                codes.append(EXISTS if isinstance(error, FileExistsError) else FAILED)
+    if as_json:
+        print_json({"version": dcv.__version__, "files": told})
+    if len(inputs) > 1 and any(codes):
+        return SOME_FAILED if 0 in codes else FAILED
+    return codes[0]
+
+
+@cli.command(name="estimate")
+@click.argument("source", type=path_type, metavar="IN")
+@click.argument("output", type=path_type, metavar="PSF")
+@blur_size_option
+@window_option
+@table_options("noise", "blur", "threads", "planning")
+@linear_option
+@overwrite_option
+@common_options
+def estimate_command(
+    source: Path,
+    output: Path,
+    blur_size: int | None,
+    window: tuple[int, int, int, int] | None,
+    linear: bool,
+    overwrite: bool,
+    quiet: bool,
+    verbose: bool,
+    as_json: bool,
+    **values: Any,
+) -> int:
+    """Estimate the PSF of a picture and write it: .tif (float32 with a description) or .png (16 bits)."""
+    report, watch = Report(quiet, verbose), Stopwatch()
+    if output.suffix.lower() not in (".tif", ".tiff", ".png"):
+        raise click.UsageError("a PSF is written as .tif or .png")
+    size = blur_size or DEFAULT_BLUR_SIZE
+    check_window_size(window, size)
+    if not blur_size:
+        report.note(f"blur size {size} px assumed (--blur-size)")
+    check_output(output, (source,), overwrite)
+    with watch("read"):
+        picture = pictures.read(source, linear=linear)
+    for note in picture.notes:
+        report.note(f"{source}: {note}")
+    with kept_wisdom(report), watch("estimate"):
+        result = estimate(picture, size, window, values, report)
+    told = {"source": "estimated", "of": source.name, **describe_estimate(result)}
+    with watch("write"):
+        save_psf_file(output, result.psf, told, overwrite)
+    report.detail(f"{source}: {watch.text()}")
+    if as_json:
+        print_json({"version": dcv.__version__, "input": source, "output": output, "size": size, **told, "seconds": watch.seconds})
+    else:
+        print(f"{output}: {size} px, radius {told['radius_px']:.2f} px, confidence {result.confidence:.2f}, noise {result.noise:.4f}")
+    return 0
+
+
+@cli.command()
+@click.argument("first", type=path_type, metavar="A")
+@click.argument("second", type=path_type, metavar="B")
+@click.option("--border", type=click.IntRange(0), default=0, show_default=True, help="Frame left out of the figures. [px]")
+@click.option("--sheet", type=path_type, help="Write both side by side, with ten times their difference (.png, .jpg or .tif).")
+@linear_option
+@overwrite_option
+@common_options
+def compare(
+    first: Path, second: Path, border: int, sheet: Path | None, linear: bool, overwrite: bool, quiet: bool, verbose: bool, as_json: bool
+) -> int:
+    """PSNR and SSIM of two pictures of the same size.
+
+    PSNR in linear light (as deconvolution sees it) and in sRGB (as the eye does); SSIM in sRGB.
+    """
+    from PIL import Image
+    from skimage.metrics import structural_similarity
+
+    report = Report(quiet, verbose)
+    if sheet:
+        if sheet.suffix.lower() not in pictures.SUFFIXES:
+            raise click.UsageError(f"{sheet.name}: unknown format, end the name with {', '.join(pictures.SUFFIXES)}")
+        check_output(sheet, (first, second), overwrite)
+    a, b = (pictures.read(path, linear=linear) for path in (first, second))
+    for picture in (a, b):
+        for note in picture.notes:
+            report.note(f"{picture.path}: {note}")
+    if a.pixels.shape != b.pixels.shape:
+        raise pictures.PictureError(f"{first} is {_size(a)}, {second} is {_size(b)}: only equal sizes can be compared")
+    height, width = a.pixels.shape[:2]
+    if 2 * border + 7 > min(height, width):
+        raise pictures.PictureError(f"a border of {border} leaves less than 7 pixels of {width} x {height}")
+    inner = np.s_[border : height - border, border : width - border]
+    one, two = a.pixels[inner], b.pixels[inner]
+    eye_one, eye_two = (np.clip(dcv.to_srgb(part), 0, 1) for part in (one, two))
+    told = {
+        "psnr_linear_db": psnr(one, two),
+        "psnr_srgb_db": psnr(eye_one, eye_two),
+        "ssim_srgb": float(structural_similarity(eye_one, eye_two, data_range=1, channel_axis=2)),
+        "largest_difference": float(np.abs(one - two).max()),
+    }
+    if sheet:
+        shown = display(a.pixels), display(b.pixels)
+        difference = np.clip(10 * (shown[1].astype(np.int32) - shown[0]) + 128, 0, 255).astype(np.uint8)
+        row = side_by_side([(first.name, shown[0]), (second.name, shown[1]), ("10 x difference", difference)])
+        with atomic(sheet, overwrite=overwrite) as (stream, _):
+            Image.fromarray(row).save(stream, pictures.target_format(sheet), quality=pictures.JPEG_QUALITY)
+    if as_json:
+        print_json({"version": dcv.__version__, "a": first, "b": second, "border": border, **told})
+    else:
+        print(
+            f"PSNR {told['psnr_linear_db']:.2f} dB linear, {told['psnr_srgb_db']:.2f} dB sRGB; SSIM {told['ssim_srgb']:.4f}; "
+            f"largest difference {told['largest_difference']:.4f} of white"
+        )
+    return 0
+
+
+def _size(picture: pictures.Picture) -> str:
+    height, width, channels = picture.pixels.shape
+    return f"{width} x {height} {'gray' if channels == 1 else 'RGB'}"
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    """Peak signal-to-noise ratio in dB for white = 1; infinite when equal."""
+    error = float(np.mean(np.square(np.subtract(a, b, dtype=np.float64))))
+    return float("inf") if error == 0 else float(-10 * np.log10(error))
+
+
+@cli.command()
+@common_options
+def info(quiet: bool, verbose: bool, as_json: bool) -> int:
+    """Build, threads, devices, and where FFTW's wisdom is kept."""
+    del quiet
+    path = dcv.wisdom.default_path()
+    told: dict[str, Any] = {
+        "version": dcv.__version__,
+        "build": dcv.build_info(),
+        "python": f"{platform.python_version()}, numpy {np.__version__}",
+        "threads": dcv.max_threads(),
+        "devices": ["cpu"],
+        "wisdom": {"path": str(path), "bytes": path.stat().st_size if path.exists() else 0},
+    }
+    if verbose:
+        told["parameters"] = [dataclasses.asdict(row) for row in dcv.parameters()]
+    if as_json:
+        print_json(told)
+        return 0
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None)
+    for name in ("version", "build", "python", "threads"):
+        table.add_row(name, str(told[name]))
+    table.add_row("devices", ", ".join(told["devices"]))
+    table.add_row("wisdom", f"{path} ({told['wisdom']['bytes']} bytes)" if path.exists() else f"{path} (none yet)")
+    for row in dcv.parameters() if verbose else ():
+        span = "|".join(row.choices) if row.choices else f"{row.min:g} to {row.max:g} {row.unit}".rstrip()
+        table.add_row(row.name, f"{span}: {row.doc}")
+    Console().print(table)
+    return 0
+
+
+cli.add_command(psf_group)
+
+
+def _interrupt(_signal: int, _frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    report = Report()
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        code = cli.main(arguments, prog_name="dcv", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        report.error(error.format_message())
+        code = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        report.error("interrupted")
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # The reader of stdout has gone; keep Python from complaining about it once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = FAILED
+    except EXPECTED as error:
+        report.error(message(error))
+        code = EXISTS if isinstance(error, FileExistsError) else FAILED
+    sys.exit(code or 0)

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Blind estimation of the PSF, the noise level, and the choice of a sample window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import errors, params
+from ._core import Call, Log, Progress, check, check_pixels, ffi, image_struct, lib, native, psf_array, psf_struct, restored_channels
+
+WINDOW_MIN, WINDOW_MAX = 255, 400
+
+Window = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One level of the pyramid: PSF size in pixels, rounds of the alternation, L1 change of the PSF in the last round."""
+
+    size: int
+    rounds: int
+    change: float
+
+
+@dataclass(frozen=True)
+class PsfEstimate:
+    """Result of `estimate_psf`.
+
+    Attributes
+    ----------
+    psf : (n, n) or (n, n, 3) array of float32
+        Values >= 0; each channel sums to 1.
+    confidence : float
+        From 0 (a guess) to 1.
+    noise : float
+        Standard deviation of the noise that was assumed, relative to white.
+    scales : tuple of Scale
+        From coarse to fine.
+    window : tuple of int
+        (x, y, width, height) of the sample, in pixels.
+    seconds : float
+        Time of the estimation.
+    """
+
+    psf: np.ndarray
+    confidence: float
+    noise: float
+    scales: tuple[Scale, ...]
+    window: Window
+    seconds: float
+
+
+def estimate_psf(
+    image: Any,
+    size: int,
+    *,
+    window: Window | None = None,
+    channel_axis: int | None = None,
+    per_channel: bool = False,
+    noise: float | None = None,
+    threads: int | None = None,
+    planning: str | None = None,
+    progress: Progress | None = None,
+    log: Log | None = None,
+) -> PsfEstimate:
+    """Estimate the PSF of a blurred picture from a sample window.
+
+    Parameters
+    ----------
+    image : (M, N[, C]) array of float32 or float64
+        Blurred picture, scene-linear, white = 1.
+    size : int
+        Width of the PSF in pixels, odd, 3 to 33: a little more than the blur one sees.
+    window : (x, y, width, height), optional
+        Sample, in pixels: sharp structure in all directions, no clipped lights, no subject that moved. Sides at least `size` and 16.
+        None: `choose_window`.
+    channel_axis : int, optional
+        Axis of the colour channels. None: the picture is gray and has two dimensions.
+    per_channel : bool
+        One PSF for each colour channel in place of one for all.
+    noise : float, 0 to 1, optional
+        Standard deviation of the noise relative to white. None: measured on the window.
+    threads, planning, progress, log
+        As for `dcv.deconvolve`.
+
+    Returns
+    -------
+    estimate : PsfEstimate
+        The PSF with diagnostics.
+
+    Raises
+    ------
+    ArgumentError
+        Size even or out of range.
+    SizeError
+        Window outside the picture, or smaller than the PSF or 16 pixels.
+    """
+    array = check_pixels(image, channel_axis)
+    channels = restored_channels(array)
+    check_size(size)
+    x, y, width, height = check_window(choose_window(image, size, channel_axis=channel_axis) if window is None else window, array.shape, size)
+    values = params.make(
+        channels=channels,
+        noise=noise,
+        blur="per-channel" if per_channel else "shared",
+        threads=threads,
+        planning=planning,
+    )
+    planes = np.zeros((channels if per_channel else 1, size, size), np.float32)
+    result = ffi.new("dcv_estimate_result *", {"struct_size": ffi.sizeof("dcv_estimate_result")})
+    sample = native(array[y : y + height, x : x + width])
+    call = Call(progress, log)
+    call.finish(lib.dcv_estimate_psf(values, image_struct(sample), psf_struct(planes), call.pointer, result))
+    scales = tuple(Scale(result.scale_size[i], result.scale_rounds[i], result.scale_change[i]) for i in range(result.scales))
+    return PsfEstimate(psf_array(planes), result.confidence, result.noise, scales, (x, y, width, height), result.seconds)
+
+
+def estimate_noise(image: Any, *, channel_axis: int | None = None) -> float | np.ndarray:
+    """Standard deviation of the noise in a picture, relative to white.
+
+    Parameters
+    ----------
+    image : (M, N[, C]) array of float32 or float64
+        Scene-linear picture, blurred or not.
+    channel_axis : int, optional
+        Axis of the colour channels. None: the picture is gray and has two dimensions.
+
+    Returns
+    -------
+    noise : float, or (3,) array of float32
+        For a gray or a colour picture.
+
+    Raises
+    ------
+    SizeError
+        A picture too small to measure on.
+    DataError
+        No finite pixel.
+    """
+    array = check_pixels(image, channel_axis)
+    channels = restored_channels(array)
+    sigma = ffi.new("float[]", channels)
+    pixels = native(array)
+    check(lib.dcv_noise_estimate(image_struct(pixels), channels, sigma))
+    return float(sigma[0]) if channels == 1 else np.array(list(sigma), np.float32)
+
+
+def choose_window(image: Any, size: int, *, channel_axis: int | None = None) -> Window:
+    """A square sample for `estimate_psf`: structure in both directions, no clipped lights, near the centre.
+
+    Blocks of 16 x 16 pixels carry the structure tensor of the luminance; each candidate in the middle of the picture scores the smaller
+    eigenvalue of its sum, reduced by the share of pixels at the picture's maximum and by the distance from the centre.
+
+    Parameters
+    ----------
+    image, channel_axis
+        As for `estimate_psf`.
+    size : int
+        Width of the PSF in pixels.
+
+    Returns
+    -------
+    window : tuple of int
+        (x, y, width, height): the whole picture when it is small, else a square of 255 to 400 pixels, larger for larger PSFs.
+    """
+    array = check_pixels(image, channel_axis)
+    height, width = array.shape[:2]
+    side = min(WINDOW_MAX, max(WINDOW_MIN, 15 * size))
+    if width <= WINDOW_MAX and height <= WINDOW_MAX:
+        return 0, 0, width, height
+    across, down = min(side, width), min(side, height)
+
+    block = 16
+    left, top = _margin(width, across), _margin(height, down)
+    part = np.nan_to_num(array[top : height - top, left : width - left, : restored_channels(array)].mean(axis=2, dtype=np.float32), posinf=0)
+    gray = np.sqrt(np.maximum(part, 0))
+    clipped = (gray >= 0.995 * gray.max()).astype(np.float32)
+    dy, dx = np.zeros_like(gray), np.zeros_like(gray)
+    dx[:, 1:] = np.diff(gray, axis=1)
+    dy[1:] = np.diff(gray, axis=0)
+
+    def blocks(values: np.ndarray) -> np.ndarray:
+        rows, columns = values.shape[0] // block, values.shape[1] // block
+        return values[: rows * block, : columns * block].reshape(rows, block, columns, block).sum(axis=(1, 3), dtype=np.float64)
+
+    def windows(values: np.ndarray) -> np.ndarray:
+        total = np.pad(blocks(values), ((1, 0), (1, 0))).cumsum(0).cumsum(1)
+        m, n = down // block, across // block
+        return total[m:, n:] - total[:-m, n:] - total[m:, :-n] + total[:-m, :-n]
+
+    xx, yy, xy = windows(dx * dx), windows(dy * dy), windows(dx * dy)
+    smaller = (xx + yy - np.hypot(xx - yy, 2 * xy)) / 2
+    share = windows(clipped) / (down * across)
+    rows, columns = np.indices(smaller.shape)
+    distance = np.hypot(rows / max(1, smaller.shape[0] - 1) - 0.5, columns / max(1, smaller.shape[1] - 1) - 0.5)
+    score = smaller * np.maximum(0, 1 - 20 * share) * (1 - 0.5 * distance)
+    row, column = np.unravel_index(np.argmax(score), score.shape)
+    return left + int(column) * block, top + int(row) * block, across, down
+
+
+def _margin(length: int, side: int) -> int:
+    """Frame left out of the search: a fifth of the picture, if the sample and a block still fit."""
+    return max(0, min(length // 5, (length - side) // 2 - 16))
+
+
+def check_size(size: int) -> None:
+    """Raise ArgumentError unless `size` is that of a PSF to estimate."""
+    if int(size) != size or size % 2 == 0 or not 3 <= size <= lib.DCV_ESTIMATE_MAX:
+        raise errors.ArgumentError(f"the size of the blur must be odd, 3 to {lib.DCV_ESTIMATE_MAX}, not {size}")
+
+
+def check_window(window: Window, shape: tuple[int, ...], size: int) -> Window:
+    """The window as ints, inside a picture of shape (M, N, ...) and large enough for a PSF of `size`; raises SizeError otherwise."""
+    if len(window) != 4:
+        raise errors.ArgumentError("a window is (x, y, width, height)")
+    x, y, width, height = (int(value) for value in window)
+    if x < 0 or y < 0 or width < 1 or height < 1 or x + width > shape[1] or y + height > shape[0]:
+        raise errors.SizeError(f"the window {x},{y},{width},{height} is not inside the picture of {shape[1]} x {shape[0]} pixels")
+    if min(width, height) < max(size, 16):
+        raise errors.SizeError(f"the window of {width} x {height} pixels is too small for a blur of {size}: both sides at least {max(size, 16)}")
+    return x, y, width, height

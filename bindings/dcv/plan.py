@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`Plan`: everything that can be prepared before the pixels come, for pictures of one size and one PSF."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from . import errors, params
+from ._core import (
+    Call,
+    Log,
+    Progress,
+    check,
+    check_pixels,
+    ffi,
+    image_struct,
+    is_native,
+    lib,
+    native,
+    psf_ready,
+    psf_struct,
+    restored_channels,
+)
+
+STOPS = {
+    lib.DCV_STOP_ITERATIONS: "iterations",
+    lib.DCV_STOP_WHITENESS: "whiteness",
+    lib.DCV_STOP_STAGNATION: "stagnation",
+    lib.DCV_STOP_IDENTITY: "identity",
+}
+
+
+@dataclass(frozen=True)
+class PlanInfo:
+    """How a plan works: sizes in pixels, `noise` relative to white, `bytes` of memory held, `transforms` real 2-D FFTs in one execute."""
+
+    width: int
+    height: int
+    transform_width: int
+    transform_height: int
+    core_width: int
+    core_height: int
+    halo: int
+    blend: int
+    tiles_x: int
+    tiles_y: int
+    threads: int
+    iterations: int
+    transforms: int
+    noise: float
+    lam: float
+    rho: float
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """Diagnostics of one execute; the seconds of the parts are summed over threads. `stop`: why the solver ended."""
+
+    iterations: int
+    stop: str
+    unknown_pixels: int
+    clipped_pixels: int
+    seconds: float
+    seconds_load: float
+    seconds_fft: float
+    seconds_pixel: float
+    seconds_store: float
+
+
+class Plan:
+    """Restoration prepared once and executed many times.
+
+    Parameters
+    ----------
+    image : (M, N[, C]) array of float32 or float64
+        Picture to measure the automatic parameters on (`noise`, `lam`): scene-linear, white = 1. It is neither kept nor changed.
+    psf : (n, n) or (n, n, 3) array
+        Point spread function, n odd, values >= 0; scaled to sum 1.
+    channel_axis : int, optional
+        Axis of the colour channels; None for a gray picture.
+    shape : tuple of int, optional
+        (M, N) of the pictures to restore when it is not that of `image`.
+    flavour, solver, priority, noise, lam, iterations, saturation, halo, tile, threads, planning
+        As for `dcv.deconvolve`.
+    progress, log : callable, optional
+        As for `dcv.deconvolve`; for the measurement only.
+
+    Attributes
+    ----------
+    info : PlanInfo
+        Sizes, memory and the parameters in use.
+    result : Result or None
+        Diagnostics of the last `execute`.
+
+    Raises
+    ------
+    DcvError
+        One of its subclasses, which are also ValueError, TypeError or MemoryError.
+
+    Notes
+    -----
+    A plan works for one thread at a time (a lock sees to it); different plans work in parallel. `close`, or the end of a ``with`` block, frees
+    its memory.
+
+    Examples
+    --------
+    >>> with dcv.Plan(frames[0], psf, channel_axis=-1) as plan:  # doctest: +SKIP
+    ...     sharp = [plan.execute(frame) for frame in frames]
+    """
+
+    def __init__(
+        self,
+        image: Any,
+        psf: Any,
+        *,
+        channel_axis: int | None = None,
+        shape: tuple[int, int] | None = None,
+        flavour: str = "normal",
+        solver: str = "admm",
+        priority: float = 0.0,
+        noise: float | None = None,
+        lam: float | None = None,
+        iterations: int | None = None,
+        saturation: float | None = None,
+        halo: int | None = None,
+        tile: int | None = None,
+        threads: int | None = None,
+        planning: str | None = None,
+        progress: Progress | None = None,
+        log: Log | None = None,
+    ) -> None:
+        self._plan = ffi.NULL
+        array = check_pixels(image, channel_axis)
+        channels = restored_channels(array)
+        values = params.make(
+            flavour,
+            channels=channels,
+            solver=solver,
+            priority=priority,
+            noise=noise,
+            lam=lam,
+            iterations=iterations,
+            saturation=saturation,
+            halo=halo,
+            tile=tile,
+            threads=threads,
+            planning=planning,
+        )
+        planes = psf_ready(psf, channels)
+        kernel = psf_struct(planes)
+        pixels = native(array)
+        call = Call(progress, log)
+        call.finish(lib.dcv_params_resolve(values, image_struct(pixels), kernel, call.pointer))
+        height, width = array.shape[:2] if shape is None else shape
+        handle = ffi.new("dcv_plan **")
+        check(lib.dcv_plan_create(handle, values, width, height, kernel))
+        self._plan = handle[0]
+        self._channel_axis = channel_axis
+        self._channels = array.shape[2]
+        self._lock = threading.Lock()
+        self.result: Result | None = None
+        info = ffi.new("dcv_plan_info *", {"struct_size": ffi.sizeof("dcv_plan_info")})
+        check(lib.dcv_plan_describe(self._plan, info))
+        self.info = PlanInfo(**{name: getattr(info, name) for name in PlanInfo.__dataclass_fields__})
+
+    def execute(self, image: Any, out: np.ndarray | None = None, *, progress: Progress | None = None, log: Log | None = None) -> np.ndarray:
+        """Restore a picture of the plan's size.
+
+        Parameters
+        ----------
+        image : (M, N[, C]) array of float32 or float64
+            Blurred picture, scene-linear; never modified. Alpha (a second or fourth channel) is copied.
+        out : array, optional
+            Takes the result: shape and type of `image`. May not overlap it.
+        progress, log : callable, optional
+            As for `dcv.deconvolve`.
+
+        Returns
+        -------
+        restored : array
+            Shape and type of `image`; `out` itself when given.
+
+        Raises
+        ------
+        SizeError
+            Another size than the plan's.
+        """
+        array = check_pixels(image, self._channel_axis)
+        if array.shape != (self.info.height, self.info.width, self._channels):
+            raise errors.SizeError(
+                f"the plan is for {self.info.width} x {self.info.height} pixels of {self._channels} channels, "
+                f"not {array.shape[1]} x {array.shape[0]} of {array.shape[2]}"
+            )
+        target = _target(image, out, array, self._channel_axis)
+        source = native(array)
+        direct = is_native(target) and not np.may_share_memory(target, source)
+        pixels = target if direct else np.empty(array.shape, np.float32)
+        call = Call(progress, log)
+        result = ffi.new("dcv_result *", {"struct_size": ffi.sizeof("dcv_result")})
+        with self._lock:
+            if self._plan == ffi.NULL:
+                raise errors.ArgumentError("the plan is closed")
+            call.finish(lib.dcv_plan_execute(self._plan, image_struct(source), image_struct(pixels), call.pointer, result))
+        names = [name for name in Result.__dataclass_fields__ if name != "stop"]
+        self.result = Result(stop=STOPS[result.stop], **{name: getattr(result, name) for name in names})
+        if not direct:
+            target[...] = pixels
+        if out is not None:
+            return out
+        return target[:, :, 0] if self._channel_axis is None else np.moveaxis(target, -1, self._channel_axis)
+
+    def close(self) -> None:
+        """Free the plan's memory; it cannot be executed again."""
+        with self._lock:
+            lib.dcv_plan_destroy(self._plan)
+            self._plan = ffi.NULL
+
+    def __enter__(self) -> Plan:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_plan", ffi.NULL) != ffi.NULL:
+            lib.dcv_plan_destroy(self._plan)
+
+
+def _target(image: Any, out: np.ndarray | None, array: np.ndarray, channel_axis: int | None) -> np.ndarray:
+    """Where the result goes, as (M, N, C): a view of `out`, or a new array of the image's type."""
+    if out is None:
+        return np.empty(array.shape, array.dtype.newbyteorder("="))
+    if not isinstance(out, np.ndarray) or out.dtype not in (np.float32, np.float64):
+        raise errors.PixelTypeError("out must be an array of float32 or float64")
+    if out.shape != np.shape(image):
+        raise errors.SizeError(f"out has shape {out.shape}, the picture {np.shape(image)}")
+    if not out.flags.writeable:
+        raise errors.ArgumentError("out is read-only")
+    if np.shares_memory(out, array):
+        raise errors.ArgumentError("out overlaps the picture")
+    return out[:, :, np.newaxis] if channel_axis is None else np.moveaxis(out, channel_axis, -1)
