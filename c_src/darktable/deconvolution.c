@@ -3,8 +3,8 @@
  * deconvolution: image operation for darktable that undoes a known or estimated blur.
  *
  * The picture is modelled, in linear light, as y = k * x + n. The PSF k is either described (Gaussian, disk, motion) or estimated once, on
- * full-resolution pixels of a sample window, and kept in the parameters together with the noise and the data weight measured there. All
- * pipes restore with these stored numbers, never with ones measured on the pixels at hand: so preview, tiles and export agree.
+ * full-resolution pixels of a sample window, and kept in the parameters together with the noise measured there. All pipes restore with these
+ * stored numbers, never with ones measured on the pixels at hand: so preview, tiles and export agree.
  *
  * At pipe scale s (roi_in->scale / piece->iscale) the PSF is resampled by s, the noise is averaged down to s * noise, and below about a pixel
  * of blur the picture passes through. Everything numerical is done by libdcv (dcv.h).
@@ -87,7 +87,6 @@ typedef struct dt_iop_deconvolution_params_t
   int iterations;  // $MIN: 0 $MAX: 200 $DEFAULT: 0 $DESCRIPTION: "iterations"
   float noise;     // $MIN: 0.0 $MAX: 0.2 $DEFAULT: 0.0 $DESCRIPTION: "noise"
   float measured_noise; // $MIN: 0.0 $MAX: 1.0 $DEFAULT: 0.0
-  float measured_lam;   // $MIN: 0.0 $MAX: 1e12 $DEFAULT: 0.0
   float confidence;     // $MIN: 0.0 $MAX: 1.0 $DEFAULT: 0.0
   int psf_size;         // $MIN: 0 $MAX: 33 $DEFAULT: 0
   int psf_channels;     // $MIN: 0 $MAX: 3 $DEFAULT: 0
@@ -206,7 +205,7 @@ static gboolean _params_sane(const dt_iop_deconvolution_params_t *p)
                   && (unsigned)p->blur <= DT_DECONVOLUTION_STATIC && p->iterations >= 0 && p->iterations <= 200 && p->blur_size >= 3
                   && p->blur_size <= PSF_CODEC_SIDE && _in(p->priority, -1.0f, 1.0f) && _in(p->sigma, 0.3f, 10.0f)
                   && _in(p->radius, 0.5f, 20.0f) && _in(p->length, 1.0f, 60.0f) && _in(p->angle, -90.0f, 90.0f) && _in(p->noise, 0.0f, 0.2f)
-                  && _in(p->measured_noise, 0.0f, 1.0f) && _in(p->measured_lam, 0.0f, 1e12f) && _in(p->confidence, 0.0f, 1.0f);
+                  && _in(p->measured_noise, 0.0f, 1.0f) && _in(p->confidence, 0.0f, 1.0f);
   for(int k = 0; k < 4; k++) sane = sane && _in(p->window[k], 0.0f, 1.0f);
   return sane;
 }
@@ -228,7 +227,7 @@ static state_t _make_psf(const dt_iop_deconvolution_params_t *p, dcv_psf *psf)
   return dcv_psf_make(psf, kind[p->source], a[p->source], p->angle) == DCV_OK ? STATE_READY : STATE_DAMAGED;
 }
 
-// The core's parameters; noise and lam are 0 where they have neither been measured nor set.
+// The core's parameters; noise is 0 where it has neither been measured nor set.
 static void _core_params(const dt_iop_deconvolution_params_t *p, dcv_params *core)
 {
   dcv_params_init(core);
@@ -236,14 +235,7 @@ static void _core_params(const dt_iop_deconvolution_params_t *p, dcv_params *cor
   core->priority = p->priority;
   core->blur = p->blur == DT_DECONVOLUTION_STATIC;
   if(p->iterations > 0) core->iterations = p->iterations;
-  core->noise = p->measured_noise;
-  core->lam = p->measured_lam;
-  if(p->noise > 0.0f)
-  {
-    // a noise set by hand replaces the measured one; lam goes with its inverse square
-    if(core->noise > 0.0f) core->lam *= (core->noise / p->noise) * (core->noise / p->noise);
-    core->noise = p->noise;
-  }
+  core->noise = p->noise > 0.0f ? p->noise : p->measured_noise;
 }
 
 void init(dt_iop_module_t *self)
@@ -335,6 +327,14 @@ void commit_params(dt_iop_module_t *self, dt_iop_params_t *params, dt_dev_pixelp
   if(d->core.noise == 0.0f) d->core.noise = ASSUMED_NOISE;
 }
 
+// What follows from the noise. The noise being known, the core takes nothing from the picture it is given.
+static dcv_status _resolve(dcv_params *core, const dcv_psf *psf)
+{
+  float grey[4] = { 0.5f, 0.5f, 0.5f, 1.0f };
+  const dcv_image pixel = { .data = grey, .width = 1, .height = 1, .pixel_stride = 4, .row_stride = 4 };
+  return dcv_params_resolve(core, &pixel, psf, NULL);
+}
+
 // Brings PSF and parameters to the scale of the pipe. TRUE when there is something to restore.
 static gboolean _at_scale(dt_iop_deconvolution_data_t *d, const float scale)
 {
@@ -353,7 +353,6 @@ static gboolean _at_scale(dt_iop_deconvolution_data_t *d, const float scale)
   {
     scaled->size = dcv_psf_resampled_size(psf.size, scale);
     d->scaled_core.noise = d->core.noise * MIN(scale, 1.0f); // averaging
-    if(d->core.lam > 0.0f) d->scaled_core.lam = MIN(d->core.lam / (MIN(scale, 1.0f) * MIN(scale, 1.0f)), 1e12f);
     if(scaled->size * scaled->size * scaled->channels > DCV_PSF_MAX * DCV_PSF_MAX)
       d->status = DCV_ERROR_PSF;
     else
@@ -366,6 +365,7 @@ static gboolean _at_scale(dt_iop_deconvolution_data_t *d, const float scale)
   int32_t halo = 0;
   if(d->status == DCV_OK) d->status = dcv_psf_radius(scaled, &radius);
   if(d->status == DCV_OK && radius < LEAST_RADIUS) return FALSE;
+  if(d->status == DCV_OK) d->status = _resolve(&d->scaled_core, scaled);
   if(d->status == DCV_OK) d->status = dcv_halo(&d->scaled_core, scaled, &halo);
   d->halo = halo;
   d->active = d->status == DCV_OK;
@@ -524,9 +524,9 @@ static const char *_learn(estimate_t *e, const dcv_image *sample)
   float *values = g_try_malloc(sizeof(float) * DCV_PSF_MAX * DCV_PSF_MAX);
   if(!values) return dcv_status_string(DCV_ERROR_MEMORY);
 
-  p->measured_noise = p->measured_lam = 0.0f;
   dcv_params core;
   _core_params(p, &core);
+  core.noise = p->noise; // 0: measured on this sample
   dcv_psf psf = { .data = values };
   dcv_status status = DCV_OK;
   if(p->source == DT_DECONVOLUTION_ESTIMATED)
@@ -540,12 +540,11 @@ static const char *_learn(estimate_t *e, const dcv_image *sample)
   else if(_make_psf(p, &psf) != STATE_READY)
     status = DCV_ERROR_PSF;
 
-  core.noise = core.lam = 0.0f; // measured here even where the user has set another: that one is applied on top
+  core.noise = 0.0f; // measured even where the user has set another
   if(status == DCV_OK) status = dcv_params_resolve(&core, sample, &psf, NULL);
   if(status == DCV_OK)
   {
     p->measured_noise = core.noise;
-    p->measured_lam = core.lam;
     if(p->source == DT_DECONVOLUTION_ESTIMATED)
     {
       if(psf_encode(values, psf.size, psf.channels, p->psf, &p->psf_check) != PSF_CODEC_OK) status = DCV_ERROR_PSF;
@@ -628,7 +627,6 @@ static gboolean _estimate_finish(gpointer user)
     if(e->learnt)
     {
       p->measured_noise = e->params.measured_noise;
-      p->measured_lam = e->params.measured_lam;
       if(e->params.source == DT_DECONVOLUTION_ESTIMATED)
       {
         p->confidence = e->params.confidence;
