@@ -18,7 +18,8 @@ typedef struct dcv_fft {
   void *forward, *inverse;
 } dcv_fft;
 
-/* Smallest n' >= n with no prime factor above 7 (n >= 1). */
+/* Smallest n' >= n (>= 1) with no prime factor above 7 and a multiple of 16 (4 up to 48), so that rows fill whole vectors: 375 px cost three
+ * times as much a pixel as 384. */
 int dcv_fft_fast_size(int n);
 
 /* Fills the sizes only, for memory answers. */

@@ -15,7 +15,8 @@ static pthread_mutex_t planner = PTHREAD_MUTEX_INITIALIZER;
 
 int dcv_fft_fast_size(int n)
 {
-  for(;; n++)
+  const int step = n <= 48 ? 4 : 16;
+  for(n = (n + step - 1) / step * step;; n += step)
   {
     int rest = n;
     for(int p = 2; p <= 7; p++)

@@ -25,7 +25,7 @@ static int transform_side(int side, int tiles, int halo, int blend, int gap)
 static double work(int w, int h)
 {
   const double n = (double)w * h;
-  return n * (log2(n) + 4.0) * (n <= 400.0 * 400.0 ? 1.0 : n <= 800.0 * 800.0 ? 1.15 : 1.5);
+  return n * (log2(n) + 4.0) * (n <= 420.0 * 420.0 ? 1.0 : n <= 600.0 * 600.0 ? 1.2 : 1.8);
 }
 
 void dcv_tiling_choose(dcv_tiling *tiling, int width, int height, int halo, int blend, int gap, int longest, int threads)
