@@ -223,12 +223,14 @@ static void tiles_agree_with_the_whole_picture(void **state)
     assert_ok(dcv_params_resolve(&params, &in, &psf, NULL));
     dcv_plan *plan;
     dcv_plan_info info = { .struct_size = sizeof(info) };
-    params.tile = 1024;
+    const int automatic = params.halo;
+    params.halo = 600; /* so wide that tiles cannot pay */
     assert_ok(dcv_plan_create(&plan, &params, W, H, &psf));
     assert_ok(dcv_plan_describe(plan, &info));
     assert_int_equal(info.tiles_x * info.tiles_y, 1);
     assert_ok(dcv_plan_execute(plan, &in, &whole, NULL, NULL));
     dcv_plan_destroy(plan);
+    params.halo = automatic;
     params.tile = 256;
     assert_ok(dcv_plan_create(&plan, &params, W, H, &psf));
     assert_ok(dcv_plan_describe(plan, &info));

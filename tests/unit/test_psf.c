@@ -150,9 +150,9 @@ static void resampling_scales_the_spread(void **state)
     float before, after;
     assert_ok(dcv_psf_radius(&in, &before));
     assert_ok(dcv_psf_radius(&out, &after));
-    /* area weighting widens by at most a pixel's own spread in quadrature */
-    const double expected = scales[i] * (double)before;
-    assert_true((double)after > 0.97 * expected && (double)after < sqrt(expected * expected + 0.5));
+    /* A pixel's value is spread over its square: 1/12 of a squared pixel in each direction, of the old and of the new grid at most. */
+    const double s = scales[i], expected = s * (double)before;
+    assert_true((double)after > 0.99 * expected && (double)after < 1.01 * sqrt(expected * expected + (s * s + 1.0) / 6.0));
     free(out.data);
   }
   dcv_psf out = test_psf(25, 1, DCV_PSF_UNIFORM, 1.0);
