@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-from .cli.main import main
+from .cli import main
 
 if __name__ == "__main__":
     main()

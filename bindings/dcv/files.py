@@ -38,7 +38,8 @@ def atomic(path: Path, *, overwrite: bool) -> Iterator[tuple[BinaryIO, Path]]:
     except OSError as error:
         raise OSError(error.errno, os.strerror(error.errno or 0), str(path.parent)) from None
     try:
-        with os.fdopen(handle, "w+b") as stream:
+        os.close(handle)
+        with open(name, "w+b") as stream:
             yield stream, Path(name)
         with open(name, "rb") as written:
             os.fsync(written.fileno())

@@ -74,6 +74,15 @@ def array_and_axis(pixels: np.ndarray) -> tuple[np.ndarray, int | None]:
     return (pixels[:, :, 0], None) if pixels.shape[2] == 1 else (pixels, -1)
 
 
+def coding_noise(picture: pictures.Picture) -> dict[str, float]:
+    """The noise of a lossy file: what can be measured, and what its coding did, which cannot. Empty for the others."""
+    if not picture.coding_noise:
+        return {}
+    array, axis = array_and_axis(picture.pixels)
+    measured = float(np.sqrt(np.mean(np.square(dcv.estimate_noise(array, channel_axis=axis)))))
+    return {"noise": min(1.0, float(np.hypot(measured, picture.coding_noise)))}
+
+
 def estimate(picture: pictures.Picture, blur_size: int, window: Any, values: dict[str, Any], report: Report) -> dcv.PsfEstimate:
     """Stage 1 with its progress bar."""
     array, axis = array_and_axis(picture.pixels)
@@ -150,21 +159,25 @@ class Deblur:
             "depth": depth,
             "curve": picture.curves[0].name,
         }
+        values = {name: value for name, value in self.values.items() if value is not None}
+        if not values.get("noise"):
+            with watch("noise"):
+                values |= coding_noise(picture)
         psf = self.psf
         if psf is None:
             with watch("estimate"):
-                estimated = estimate(picture, self.blur_size, self.window, self.values, report)
+                estimated = estimate(picture, self.blur_size, self.window, values, report)
             psf = estimated.psf
             told["psf"] = {"source": "estimated", "size": psf.shape[0], **describe_estimate(estimated)}
         else:
             if psf.ndim == 3 and axis is None:
                 raise dcv.errors.PsfError("a PSF with a plane for each colour channel cannot restore a gray picture")
             told["psf"] = {"source": self.psf_name, "size": psf.shape[0], "radius_px": round(dcv.psf.radius(psf), 4)}
-        values = {name: value for name, value in self.values.items() if name != "blur"}
-        if values.get("saturation") is None and picture.integer:
-            values["saturation"] = INTEGER_SATURATION
+        values.pop("blur", None)
+        if picture.integer:
+            values.setdefault("saturation", INTEGER_SATURATION)
         with watch("plan"), report.progress("measuring") as progress:
-            plan = dcv.Plan(array, psf, channel_axis=axis, flavour=self.flavour, progress=progress, log=report.log, **_given(values))
+            plan = dcv.Plan(array, psf, channel_axis=axis, flavour=self.flavour, progress=progress, log=report.log, **values)
         with plan, watch("restore"), report.progress("restoring") as progress:
             restored = plan.execute(array, progress=progress, log=report.log)
         assert plan.result is not None
@@ -187,10 +200,6 @@ class Deblur:
         )
         report.detail(f"{source}: {watch.text()}")
         return told
-
-
-def _given(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
 
 
 # ---- commands ------------------------------------------------------------------------------------------------------------------------
@@ -320,6 +329,8 @@ def estimate_command(
         picture = pictures.read(source, linear=linear)
     for note in picture.notes:
         report.note(f"{source}: {note}")
+    if not values["noise"]:
+        values |= coding_noise(picture)
     with kept_wisdom(report), watch("estimate"):
         result = estimate(picture, size, window, values, report)
     told = {"source": "estimated", "of": source.name, **describe_estimate(result)}
