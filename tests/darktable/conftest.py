@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fixtures: the module built once for the darktable installed here, and darktable-cli with it. Without darktable these tests are skipped."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from scipy.ndimage import gaussian_filter
+
+sys.path.insert(0, str(Path(__file__).parent))
+import xmp  # noqa: E402
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def prefix(tmp_path_factory):
+    """Prefix with the module and its launchers, installed by the project's own script."""
+    if not shutil.which("darktable-cli"):
+        pytest.skip("darktable is not installed")
+    path = tmp_path_factory.mktemp("prefix")
+    command = [PROJECT / "tools" / "install-darktable", "--prefix", path]
+    if os.environ.get("LIBDCV"):
+        command += ["--libdcv", os.environ["LIBDCV"]]
+    done = subprocess.run(command, text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+class Darktable:
+    """darktable-cli in a home of its own."""
+
+    def __init__(self, prefix, home):
+        self.prefix, self.home = prefix, home
+        home.mkdir(parents=True, exist_ok=True)
+
+    def run(self, *arguments, core=(), launcher="darktable-cli-dcv", library=":memory:", timeout=300):
+        binary = self.prefix / "bin" / launcher if launcher.endswith("dcv") else shutil.which(launcher)
+        core = ["--core", "--configdir", self.home, "--cachedir", self.home, "--library", library, "--disable-opencl", *core]
+        env = {**os.environ, "HOME": str(self.home), "LC_ALL": "C.UTF-8"}
+        done = subprocess.run([str(a) for a in (binary, *arguments, *core)], text=True, capture_output=True, env=env, timeout=timeout)
+        return done.returncode, done.stdout + done.stderr
+
+    def export(self, picture, params, out, order=2, options=(), core=(), **kwargs):
+        """Exports with one history step; the pixels as float (linear Rec2020 from a float TIFF) and what was printed."""
+        sidecar = out.with_suffix(".in.xmp")
+        sidecar.write_text(xmp.sidecar(params, order))
+        core = [*core, "--conf", "plugins/imageio/format/tiff/bpp=32"]
+        status, log = self.run(picture, sidecar, out, "--icc-type", "LIN_REC2020", *options, core=core, **kwargs)
+        assert status == 0 and out.exists(), log
+        return tifffile.imread(out).astype(np.float64), log
+
+
+@pytest.fixture
+def darktable(prefix, tmp_path):
+    return Darktable(prefix, tmp_path / "home")
+
+
+def to_srgb(linear):
+    x = np.clip(linear, 0, 1)
+    return np.where(x <= 0.0031308, 12.92 * x, 1.055 * x ** (1 / 2.4) - 0.055)
+
+
+def to_linear(srgb):
+    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+
+
+SIGMA, NOISE = 1.5, 0.005
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory):
+    """Files of one picture: sharp, and blurred (Gaussian) with noise added in linear light, as 16-bit TIFF and as JPEG."""
+    from skimage import data
+
+    folder = tmp_path_factory.mktemp("pictures")
+    sharp = to_linear(data.astronaut()[:384, :416] / 255)
+    blurred = gaussian_filter(sharp, (SIGMA, SIGMA, 0), mode="nearest")
+    noisy = blurred + np.random.default_rng(1).normal(0, NOISE, blurred.shape)
+    for name, linear in (("sharp", sharp), ("blurred", noisy)):
+        tifffile.imwrite(folder / f"{name}.tif", np.rint(65535 * to_srgb(linear)).astype(np.uint16), photometric="rgb")
+        eight = np.rint(255 * to_srgb(linear)).astype(np.uint8)
+        (folder / f"{name}.jpg").write_bytes(imagecodecs.jpeg_encode(eight, level=97, subsampling="444"))
+    return folder
+
+
+def psnr(a, b):
+    """dB, on sRGB-encoded values as the eye sees them."""
+    return 10 * np.log10(1 / np.mean((to_srgb(a) - to_srgb(b)) ** 2))
