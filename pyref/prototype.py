@@ -563,7 +563,7 @@ def langer_mm(image, u, psf, window, *, iterations, p=4.0, lam=1e4, step=1e-3, t
     """MM of July 2018 (6241641): lambda and the power p refined after Langer [3].
 
     G = g + (TV(u) / TV(ut))^p / lam + (ut - u)^2 / (4 lam) on the first M rows and N
-    columns (TV^p / (1e-3 lam) where TV(ut) = 0), u -= step max(u) / max|G| G. After 5
+    columns (no ratio on the ring, where both TV are 0), u -= step max(u) / max|G| G. After 5
     steps: B = var(u) / 2 min(M, N), H = sum e^2; p is halved when H crosses B, then
     lam <- clamp((H / B)^p lam, 1e3, 1e5). The PSF step is HEAD's. When a stop fires, u
     and k roll back to the majoriser.
@@ -588,9 +588,8 @@ def langer_mm(image, u, psf, window, *, iterations, p=4.0, lam=1e4, step=1e-3, t
             e = convolve(u, k, "valid") - f
             grad = convolve(e, rot180(k), "full")
             tv_u = _langer_tv(u, eps)
-            ratio = np.where(tv_t != 0, (tv_u[part] / np.where(tv_t != 0, tv_t, 1))**p,
-                             tv_u[part]**p / 1e-3)
-            grad[part] += ratio / lam + (ut - u)[part]**2 / (4 * lam)
+            ratio = np.divide(tv_u[part], tv_t, out=np.zeros_like(tv_t), where=tv_t != 0)
+            grad[part] += ratio**p / lam + (ut - u)[part]**2 / (4 * lam)
             dt = step * u.max() / (np.abs(grad).max() + 1e-15)
             u = u - dt * grad
             if blind:

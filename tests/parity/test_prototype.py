@@ -167,6 +167,57 @@ def test_langer_rolls_back(blind):
     np.testing.assert_array_equal(psf, psf_before)
 
 
+def test_langer_terms_at_a_small_lambda():
+    """At the recorded lam = 1e4 the square of (ut - u) is below rounding."""
+    f, u, k = scene()
+    lam, step, p = 1e-4, 0.05, 4
+    out, *_ = prototype.langer_mm(f, u, k, WINDOW, iterations=5, lam=lam, step=step, p=p,
+                                  blind=False, stopping=False, dtype=np.float64)
+    ut, u, part = u.copy(), u.copy(), np.s_[1:f.shape[0], 1:f.shape[1]]
+    eps = prototype.langer_epsilon(ut, lam, p) / 2
+
+    def wrong_tv(v):
+        a = [v[i:i + f.shape[0] - 1, j:j + f.shape[1] - 1]
+             for i, j in ((0, 1), (1, 0), (1, 2), (2, 1), (1, 1))]
+        return np.sqrt((a[0] + a[3] + 2 * a[4])**2 + (a[1] + a[2] + 2 * a[4])**2 + eps**2)
+
+    for _ in range(5):
+        grad = np.zeros_like(u)
+        for c in range(3):
+            e = convolve2d(u[..., c], k[..., c], "valid") - f[..., c]
+            grad[..., c] = correlate2d(e, k[..., c], "full")
+        grad[part] += (wrong_tv(u) / wrong_tv(ut))**p / lam
+        grad[:f.shape[0], :f.shape[1]] += ((ut - u)**2 / (4 * lam))[:f.shape[0], :f.shape[1]]
+        u -= step * u.max() / np.abs(grad).max() * grad
+    np.testing.assert_allclose(out, u, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize(("blind", "tau", "step"), [
+    (True, 0.0, 3e-3), (True, 0.2, 3e-3), (False, 0.0, 3e-3), (False, 0.05, 3e-3),
+    (False, 0.2, 3e-3), (False, 0.2, 0.05)])
+def test_langer_stops_by_whiteness(blind, tau, step):
+    """The first rise of M_r after 10 steps; not blind, beyond tau, or above the first."""
+    args = dict(blind=blind, step=step, dtype=np.float64)
+    *_, full = prototype.langer_mm(*scene(), WINDOW, iterations=100, stopping=False, **args)
+    m_r = [row[1] for row in full]
+    slack = 1 if blind else 1 + tau
+    rises = [i for i in range(2, len(m_r)) if m_r[i] > slack * m_r[i - 1]
+             or (not blind and m_r[i] > slack * m_r[0])]
+    *_, trace = prototype.langer_mm(*scene(), WINDOW, iterations=100, tau=tau, **args)
+    assert rises
+    assert len(trace) == rises[0] + 1
+
+
+def test_langer_energy_stop():
+    """A flat picture stops after the first round, at its start value."""
+    image, u, psf = (0.5 + 0.01 * scene()[0], 0.5 + 0.01 * scene()[1], scene()[2])
+    out, psf_out, trace = prototype.langer_mm(image, u, psf, WINDOW, iterations=50,
+                                              dtype=np.float64)
+    assert len(trace) == 1
+    np.testing.assert_array_equal(out, u)
+    np.testing.assert_array_equal(psf_out, psf)
+
+
 def test_psf_barely_moves():
     """The blind mode of HEAD estimates nothing: u is reset to f, k stays uniform."""
     image, u, psf = scene(width=7)
