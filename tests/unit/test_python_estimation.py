@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Estimation from Python: windows, noise, errors, and that a PSF comes out which is more like the truth than a guess."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.ndimage
+import scipy.signal
+import skimage.data
+
+import dcv
+
+
+@pytest.fixture(scope="module")
+def psf() -> np.ndarray:
+    return dcv.psf.motion(7, 45, 9)
+
+
+@pytest.fixture(scope="module")
+def blurred(psf: np.ndarray) -> np.ndarray:
+    sharp = dcv.from_srgb(skimage.data.astronaut()[:260, 100:360])
+    soft = np.stack([scipy.ndimage.convolve(sharp[:, :, c], psf, mode="mirror") for c in range(3)], axis=-1)
+    return (soft + 0.003 * np.random.default_rng(1).normal(size=soft.shape)).astype(np.float32)
+
+
+def correlation(a: np.ndarray, b: np.ndarray) -> float:
+    return float(scipy.signal.correlate(a, b).max() / np.sqrt(np.square(a).sum() * np.square(b).sum()))
+
+
+def test_estimate_resembles_the_truth(blurred: np.ndarray, psf: np.ndarray) -> None:
+    seen: list[float] = []
+    result = dcv.estimate_psf(blurred, 9, channel_axis=-1, progress=seen.append)
+    dcv.psf.validate(result.psf)
+    assert result.psf.shape == (9, 9)
+    assert result.psf.dtype == np.float32
+    assert result.psf.sum() == pytest.approx(1, abs=1e-4)
+    # A Gaussian of the same radius reaches 0.71, a line across 0.33.
+    assert correlation(result.psf, psf) > 0.8
+    assert 0 <= result.confidence <= 1
+    assert result.window == (0, 0, 260, 260)
+    assert [scale.size for scale in result.scales] == sorted(scale.size for scale in result.scales)
+    assert result.scales[-1].size == 9
+    assert seen == sorted(seen)
+    assert seen[-1] == 1
+
+
+def test_window_is_the_same_as_cutting(blurred: np.ndarray) -> None:
+    x, y, width, height = window = (40, 60, 128, 100)
+    inside = dcv.estimate_psf(blurred, 7, window=window, channel_axis=-1)
+    cut = dcv.estimate_psf(blurred[y : y + height, x : x + width].copy(), 7, channel_axis=-1)
+    assert np.array_equal(inside.psf, cut.psf)
+    assert inside.window == window
+
+
+def test_per_channel(blurred: np.ndarray) -> None:
+    result = dcv.estimate_psf(blurred, 7, window=(60, 60, 128, 128), channel_axis=-1, per_channel=True)
+    assert result.psf.shape == (7, 7, 3)
+    assert result.psf.sum(axis=(0, 1)) == pytest.approx([1, 1, 1], abs=1e-4)
+
+
+def test_gray(blurred: np.ndarray) -> None:
+    assert dcv.estimate_psf(blurred.mean(axis=2), 7, window=(60, 60, 128, 128)).psf.shape == (7, 7)
+
+
+@pytest.mark.parametrize("size", [1, 2, 8, 35, 9.5, -3])
+def test_size_is_checked(size: int, blurred: np.ndarray) -> None:
+    with pytest.raises(dcv.errors.ArgumentError, match="odd"):
+        dcv.estimate_psf(blurred, size, channel_axis=-1)
+
+
+@pytest.mark.parametrize("window", [(-1, 0, 50, 50), (0, 0, 261, 50), (250, 0, 50, 50), (0, 0, 0, 50), (0, 0, 15, 50), (0, 0, 50, 12)])
+def test_window_is_checked(window: tuple[int, int, int, int], blurred: np.ndarray) -> None:
+    with pytest.raises(dcv.errors.SizeError, match="window"):
+        dcv.estimate_psf(blurred, 9, window=window, channel_axis=-1)
+
+
+def test_window_of_three(blurred: np.ndarray) -> None:
+    with pytest.raises(dcv.errors.ArgumentError):
+        dcv.estimate_psf(blurred, 9, window=(0, 0, 50), channel_axis=-1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("sigma", [0.002, 0.01, 0.03])
+def test_noise_is_measured(sigma: float) -> None:
+    sharp = dcv.from_srgb(skimage.data.astronaut())
+    soft = np.stack([scipy.ndimage.gaussian_filter(sharp[:, :, c], 1.5) for c in range(3)], axis=-1)
+    noisy = (soft + sigma * np.random.default_rng(2).normal(size=soft.shape)).astype(np.float32)
+    measured = dcv.estimate_noise(noisy, channel_axis=-1)
+    assert measured.shape == (3,)
+    assert measured == pytest.approx(sigma, rel=0.35)
+    assert dcv.estimate_noise(noisy[:, :, 1]) == pytest.approx(sigma, rel=0.35)
+
+
+def test_noise_of_nothing() -> None:
+    with pytest.raises(dcv.errors.DataError):
+        dcv.estimate_noise(np.full((50, 50), np.nan, np.float32))
+
+
+# ---- the window that is chosen ---------------------------------------------------------------------------------------------------------
+
+
+def test_small_pictures_are_used_whole() -> None:
+    assert dcv.choose_window(np.zeros((300, 400), np.float32), 9) == (0, 0, 400, 300)
+
+
+@pytest.mark.parametrize("shape", [(500, 2000), (401, 300), (1000, 1000), (3000, 260)])
+@pytest.mark.parametrize("size", [5, 33])
+def test_window_lies_inside(shape: tuple[int, int], size: int) -> None:
+    picture = np.random.default_rng(0).random(shape, dtype=np.float32)
+    x, y, width, height = dcv.choose_window(picture, size)
+    assert 0 <= x <= x + width <= shape[1]
+    assert 0 <= y <= y + height <= shape[0]
+    assert max(width, height) <= 400
+    assert min(width, height) >= min(255, *shape)
+
+
+def test_window_finds_structure_in_both_directions_without_clipping() -> None:
+    rng = np.random.default_rng(0)
+    picture = np.full((1200, 1500), 0.2, np.float32)
+    picture[300:700, 300:700] += 0.3 * (np.arange(400) // 8 % 2)  # stripes: one direction only
+    picture[250:600, 800:1150] += 4 * (rng.random((350, 350)) > 0.5)  # structure, but clipped
+    picture = np.minimum(picture, 1)
+    picture[620:960, 820:1160] = 0.2 + 0.3 * rng.random((340, 340))  # good
+    x, y, width, height = dcv.choose_window(picture, 9)
+    across = min(x + width, 1160) - max(x, 820)
+    down = min(y + height, 960) - max(y, 620)
+    assert across * down > 0.8 * width * height
