@@ -88,7 +88,7 @@ def check_pixels(image: Any, channel_axis: int | None) -> np.ndarray:
             f"pixels are {array.dtype.name}: deconvolution needs linear light in float32, white = 1; undo the transfer curve first "
             "(for sRGB: dcv.from_srgb(image))"
         )
-    if array.dtype not in (np.float32, np.float64):
+    if array.dtype.kind != "f" or array.dtype.itemsize not in (4, 8):
         raise errors.PixelTypeError(f"pixels are {array.dtype.name}: use float32 (or float64, which is computed in float32)")
     if channel_axis is None:
         if array.ndim != 2:

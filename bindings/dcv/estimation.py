@@ -198,7 +198,7 @@ def choose_window(image: Any, size: int, *, channel_axis: int | None = None) -> 
     distance = np.hypot(rows / max(1, smaller.shape[0] - 1) - 0.5, columns / max(1, smaller.shape[1] - 1) - 0.5)
     score = smaller * np.maximum(0, 1 - 20 * share) * (1 - 0.5 * distance)
     row, column = np.unravel_index(np.argmax(score), score.shape)
-    return left + int(column) * block, top + int(row) * block, across, down
+    return min(left + int(column) * block, width - across), min(top + int(row) * block, height - down), across, down
 
 
 def _margin(length: int, side: int) -> int:

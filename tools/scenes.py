@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Known scenes for the demo and the comparison: pictures of scikit-image's wheel, blurred in linear light by known PSFs, with noise.
+
+The blurred picture holds only pixels whose whole neighbourhood was in the sharp one ("valid" convolution), so that no method is given a
+boundary it could guess.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.signal
+import skimage.data
+
+import dcv
+
+PICTURES = ("astronaut", "chelsea", "coffee")
+
+
+def sharp_picture(name: str) -> np.ndarray:
+    """One of scikit-image's colour pictures as linear light, float32 (M, N, 3)."""
+    return dcv.from_srgb(getattr(skimage.data, name)())
+
+
+def shake(seed: int, size: int) -> np.ndarray:
+    """PSF of a hand's tremble: the path of a random acceleration, exposed evenly, that fills about `size` pixels."""
+    rng = np.random.default_rng(seed)
+    velocity = np.cumsum(rng.normal(size=(400, 2)), axis=0)
+    path = np.cumsum(velocity - velocity.mean(axis=0), axis=0)
+    path -= (path.max(axis=0) + path.min(axis=0)) / 2
+    path *= (size - 3) / np.ptp(path, axis=0).max()
+    y, x = (path + size // 2).T
+    psf = np.zeros((size, size))
+    for dy in (0, 1):
+        for dx in (0, 1):
+            row, column = np.floor(y).astype(int) + dy, np.floor(x).astype(int) + dx
+            np.add.at(psf, (row, column), (1 - np.abs(y - row)) * (1 - np.abs(x - column)))
+    return dcv.psf.centre(dcv.psf.normalise(psf))
+
+
+def psfs() -> dict[str, np.ndarray]:
+    """The five blurs of the comparison."""
+    return {
+        "Gaussian 1.5": dcv.psf.gaussian(1.5, 11),
+        "Gaussian 3": dcv.psf.gaussian(3, 21),
+        "disk 3": dcv.psf.disk(3),
+        "motion 9, 30°": dcv.psf.motion(9, 30),
+        "shake 17": shake(3, 17),
+    }
+
+
+def blurred(sharp: np.ndarray, psf: np.ndarray, sigma: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(blurred, sharp) of the same size, the sharp one cut to the valid part; float32, white noise of `sigma`."""
+    margin = psf.shape[0] // 2
+    soft = np.stack([scipy.signal.fftconvolve(sharp[:, :, c].astype(np.float64), psf, "valid") for c in range(3)], axis=-1)
+    soft += sigma * np.random.default_rng(seed).normal(size=soft.shape)
+    return soft.astype(np.float32), sharp[margin : sharp.shape[0] - margin, margin : sharp.shape[1] - margin]
+
+
+def crop(sharp: np.ndarray, side: int) -> np.ndarray:
+    """The middle `side` x `side` pixels, or as many as there are."""
+    height, width = (min(side, length) for length in sharp.shape[:2])
+    top, left = (sharp.shape[0] - height) // 2, (sharp.shape[1] - width) // 2
+    return sharp[top : top + height, left : left + width]
+
+
+def psnr(a: np.ndarray, b: np.ndarray, frame: int = 0) -> float:
+    """Peak signal-to-noise ratio in dB for white = 1, without a frame of so many pixels."""
+    inner = np.s_[frame : a.shape[0] - frame, frame : a.shape[1] - frame]
+    return float(-10 * np.log10(np.mean(np.square(np.subtract(a[inner], b[inner], dtype=np.float64)))))
+
+
+def psf_correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Largest normalised cross-correlation of two PSFs over all whole shifts."""
+    return float(scipy.signal.correlate(a, b).max() / np.sqrt(np.square(a).sum() * np.square(b).sum()))
