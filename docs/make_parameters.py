@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -21,8 +22,8 @@ and on the command line (`dcv deblur --name`). Light is linear, white = 1. `chan
 
 
 def number(value: float) -> str:
-    """Short: 1e+12 as 1e12."""
-    return f"{value:g}".replace("e+", "e")
+    """Short: 1e+06 as 1e6."""
+    return re.sub(r"e\+0*", "e", f"{value:g}")
 
 
 def row(parameter: dcv.Parameter) -> str:

@@ -64,20 +64,20 @@ def sampled(table: np.ndarray) -> Curve:
     x = np.linspace(0, 1, len(y))
     if not y[-1] > y[0]:
         raise ProfileError("its curve is flat")
-    rising = np.concatenate([[True], np.diff(y) > 0])
-    inner_x, inner_y = x[rising], y[rising]
-    slope = (inner_y[-1] - inner_y[-2]) / (inner_x[-1] - inner_x[-2])
+    before = int(np.flatnonzero(y < y[-1])[-1])
+    slope = (y[-1] - y[before]) / (1 - x[before])
 
-    def follow(values: np.ndarray, grid: np.ndarray, curve: np.ndarray, end_slope: float) -> np.ndarray:
+    def decode(values: np.ndarray) -> np.ndarray:
         size = np.abs(values)
-        inside = np.interp(size, grid, curve)
-        return np.copysign(inside + np.maximum(size - grid[-1], 0) * end_slope, values).astype(values.dtype)
+        light = np.interp(size, x, y) + np.maximum(size - 1, 0) * slope
+        return np.copysign(light, values).astype(values.dtype)
 
-    return Curve(
-        f"table of {len(y)}",
-        lambda values: follow(values, x, y, slope),
-        lambda values: follow(values, inner_y, inner_x, 1 / slope),
-    )
+    def encode(values: np.ndarray) -> np.ndarray:
+        size = np.abs(values)
+        code = np.interp(size, y, x) + np.maximum(size - y[-1], 0) / slope
+        return np.copysign(np.where(size <= y[0], 0, code), values).astype(values.dtype)
+
+    return Curve(f"table of {len(y)}", decode, encode)
 
 
 def parse_curve(data: bytes) -> Curve:
