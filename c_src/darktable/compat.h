@@ -18,6 +18,21 @@
 #include "libs/colorpicker.h"
 #include "libs/lib.h"
 
+// Size of the final picture on the preview pipe, in which distort_transform answers.
+static inline void compat_preview_size(float size[2]);
+
+// Corners of a box in the module's input on the preview pipe, relative to the final picture there.
+static inline void compat_corners(dt_iop_module_t *self, const float box[4], float corner[8])
+{
+  dt_develop_t *dev = darktable.develop;
+  const float turn[8] = { box[0], box[1], box[2], box[1], box[2], box[3], box[0], box[3] };
+  for(int i = 0; i < 8; i++) corner[i] = turn[i];
+  dt_dev_distort_transform_plus(dev, dev->preview_pipe, self->iop_order, DT_DEV_TRANSFORM_DIR_FORW_EXCL, corner, 4);
+  float size[2];
+  compat_preview_size(size);
+  for(int i = 0; i < 8; i++) corner[i] /= MAX(1.0f, size[i % 2]);
+}
+
 #if DT_MODULE_VERSION >= 24
 
 typedef dt_iop_colorspace_type_t compat_colorspace_t;
@@ -25,6 +40,10 @@ typedef dt_dev_pixelpipe_t compat_picker_source_t; // third argument of color_pi
 #define COMPAT_LEGACY_PARAMS_RESULT void **new_params, int32_t *new_params_size, int *new_version
 
 #define COMPAT_GUI_FREE // darktable does it
+#define COMPAT_FLAGS 0
+#define COMPAT_EXPOSE_ARGUMENTS const float width, const float height, const float pointerx, const float pointery, const float zoom_scale
+// canvas coordinates are set up by darktable
+#define COMPAT_EXPOSE_BEGIN(dev) const float canvas_width = width, canvas_height = height, canvas_scale = zoom_scale
 static inline gboolean compat_pipe_stopped(dt_dev_pixelpipe_t *pipe) { return dt_pipe_shutdown(pipe); }
 static inline void compat_add_job(dt_job_t *job) { dt_control_add_job(DT_JOB_QUEUE_USER_BG, job); }
 static inline void compat_mipmap_get(dt_mipmap_buffer_t *buffer, const int32_t imgid)
@@ -34,6 +53,12 @@ static inline void compat_mipmap_get(dt_mipmap_buffer_t *buffer, const int32_t i
 static inline void compat_mipmap_release(dt_mipmap_buffer_t *buffer) { dt_mipmap_cache_release(buffer); }
 #define compat_collapsible_section(section, conf, label, parent, self) \
   dt_gui_new_collapsible_section(section, conf, label, parent, DT_ACTION(self))
+
+static inline void compat_preview_size(float size[2])
+{
+  size[0] = darktable.develop->preview_pipe->processed_width;
+  size[1] = darktable.develop->preview_pipe->processed_height;
+}
 
 // the picker's box in the pixels of the module's input on the preview pipe, two opposite corners
 static inline gboolean compat_picker_box(dt_iop_module_t *self, float box[4])
@@ -77,6 +102,14 @@ typedef dt_dev_pixelpipe_iop_t compat_picker_source_t;
 #define COMPAT_LEGACY_PARAMS_RESULT void *new_params, const int new_version
 
 #define COMPAT_GUI_FREE IOP_GUI_FREE
+#define COMPAT_FLAGS IOP_FLAGS_CACHE_IMPORTANT_NOW // keep the result while later modules are being edited
+#define COMPAT_EXPOSE_ARGUMENTS const int32_t width, const int32_t height, const int32_t pointerx, const int32_t pointery
+#define COMPAT_EXPOSE_BEGIN(dev)                                                                                                    \
+  const float canvas_width = (dev)->preview_pipe->backbuf_width, canvas_height = (dev)->preview_pipe->backbuf_height;               \
+  const float canvas_scale = dt_dev_get_zoom_scale(dev, dt_control_get_dev_zoom(), 1 << dt_control_get_dev_closeup(), 1);           \
+  cairo_translate(cr, 0.5 * width, 0.5 * height);                                                                                   \
+  cairo_scale(cr, canvas_scale, canvas_scale);                                                                                      \
+  cairo_translate(cr, -canvas_width * (0.5 + dt_control_get_dev_zoom_x()), -canvas_height * (0.5 + dt_control_get_dev_zoom_y()))
 static inline gboolean compat_pipe_stopped(dt_dev_pixelpipe_t *pipe) { return dt_atomic_get_int(&pipe->shutdown) != 0; }
 static inline void compat_add_job(dt_job_t *job) { dt_control_add_job(darktable.control, DT_JOB_QUEUE_USER_BG, job); }
 static inline void compat_mipmap_get(dt_mipmap_buffer_t *buffer, const int32_t imgid)
@@ -85,6 +118,12 @@ static inline void compat_mipmap_get(dt_mipmap_buffer_t *buffer, const int32_t i
 }
 static inline void compat_mipmap_release(dt_mipmap_buffer_t *buffer) { dt_mipmap_cache_release(darktable.mipmap_cache, buffer); }
 #define compat_collapsible_section(section, conf, label, parent, self) dt_gui_new_collapsible_section(section, conf, label, parent)
+
+static inline void compat_preview_size(float size[2])
+{
+  size[0] = darktable.develop->preview_pipe->backbuf_width;
+  size[1] = darktable.develop->preview_pipe->backbuf_height;
+}
 
 static inline gboolean compat_picker_box(dt_iop_module_t *self, float box[4])
 {
@@ -106,16 +145,13 @@ static inline gboolean compat_picker_box(dt_iop_module_t *self, float box[4])
 
 static inline void compat_set_picker_box(dt_iop_module_t *self, const float box[4])
 {
-  dt_develop_t *dev = darktable.develop;
-  dt_boundingbox_t sample = { box[0], box[1], box[2], box[3] };
-  dt_dev_distort_transform_plus(dev, dev->preview_pipe, self->iop_order, DT_DEV_TRANSFORM_DIR_FORW_EXCL, sample, 2);
-  const float width = MAX(1, dev->preview_pipe->backbuf_width), height = MAX(1, dev->preview_pipe->backbuf_height);
+  float corner[8];
+  compat_corners(self, box, corner);
   dt_boundingbox_t area;
   for(int k = 0; k < 2; k++)
   {
-    const float side = k ? height : width;
-    area[k] = CLAMP(MIN(sample[k], sample[k + 2]) / side, 0.0f, 1.0f);
-    area[k + 2] = CLAMP(MAX(sample[k], sample[k + 2]) / side, 0.0f, 1.0f);
+    area[k] = CLAMP(MIN(MIN(corner[k], corner[k + 2]), MIN(corner[k + 4], corner[k + 6])), 0.0f, 1.0f);
+    area[k + 2] = CLAMP(MAX(MAX(corner[k], corner[k + 2]), MAX(corner[k + 4], corner[k + 6])), 0.0f, 1.0f);
   }
   dt_lib_colorpicker_set_box_area(darktable.lib, area);
 }

@@ -27,6 +27,7 @@
 #include "develop/imageop_gui.h"
 #include "develop/tiling.h"
 #include "dtgtk/drawingarea.h"
+#include "dtgtk/paint.h"
 #include "gui/accelerators.h"
 #include "gui/color_picker_proxy.h"
 #include "gui/gtk.h"
@@ -36,6 +37,7 @@
 #include "compat.h"
 #include "dcv.h"
 #include "psf_codec.h"
+#include "psf_file.h"
 
 #include <glib/gstdio.h>
 #include <gtk/gtk.h>
@@ -136,6 +138,7 @@ typedef struct estimate_t
   dt_job_t *job;
   int32_t imgid;
   int multi_priority;
+  gboolean psf_wanted; // else only the noise
   dt_iop_deconvolution_params_t params;
   gboolean learnt;
   gchar *error;
@@ -178,7 +181,7 @@ int default_group()
 
 int flags()
 {
-  return IOP_FLAGS_INCLUDE_IN_STYLES | IOP_FLAGS_SUPPORTS_BLENDING | IOP_FLAGS_ALLOW_TILING;
+  return IOP_FLAGS_INCLUDE_IN_STYLES | IOP_FLAGS_SUPPORTS_BLENDING | IOP_FLAGS_ALLOW_TILING | COMPAT_FLAGS;
 }
 
 compat_colorspace_t default_colorspace(dt_iop_module_t *self, dt_dev_pixelpipe_t *pipe, dt_dev_pixelpipe_iop_t *piece)
@@ -431,6 +434,8 @@ static dcv_status _restore(dt_iop_deconvolution_data_t *d, dt_dev_pixelpipe_t *p
   dcv_image target = source;
   target.data = out;
   const dcv_callbacks callbacks = { .cancelled = _stopped, .user = pipe };
+  // planning with care takes one or two seconds for each new size and saves a fifth of the time: worth it for a large export only
+  d->scaled_core.planning = (int64_t)width * height > 4000000;
   dcv_plan *plan = NULL;
   dcv_status status = dcv_plan_create(&plan, &d->scaled_core, width, height, &d->scaled_psf);
   if(status == DCV_OK) status = dcv_plan_execute(plan, &source, &target, &callbacks, result);
@@ -529,7 +534,7 @@ static const char *_learn(estimate_t *e, const dcv_image *sample)
   core.noise = p->noise; // 0: measured on this sample
   dcv_psf psf = { .data = values };
   dcv_status status = DCV_OK;
-  if(p->source == DT_DECONVOLUTION_ESTIMATED)
+  if(e->psf_wanted)
   {
     psf.size = p->blur_size | 1;
     psf.channels = core.blur ? 3 : 1;
@@ -545,7 +550,7 @@ static const char *_learn(estimate_t *e, const dcv_image *sample)
   if(status == DCV_OK)
   {
     p->measured_noise = core.noise;
-    if(p->source == DT_DECONVOLUTION_ESTIMATED)
+    if(e->psf_wanted)
     {
       if(psf_encode(values, psf.size, psf.channels, p->psf, &p->psf_check) != PSF_CODEC_OK) status = DCV_ERROR_PSF;
       p->psf_size = psf.size;
@@ -627,7 +632,7 @@ static gboolean _estimate_finish(gpointer user)
     if(e->learnt)
     {
       p->measured_noise = e->params.measured_noise;
-      if(e->params.source == DT_DECONVOLUTION_ESTIMATED)
+      if(e->psf_wanted)
       {
         p->confidence = e->params.confidence;
         p->psf_size = e->params.psf_size;
@@ -636,7 +641,7 @@ static gboolean _estimate_finish(gpointer user)
         memcpy(p->psf, e->params.psf, sizeof(p->psf));
       }
       dt_dev_add_history_item(darktable.develop, self, TRUE);
-      if(e->params.source == DT_DECONVOLUTION_ESTIMATED)
+      if(e->psf_wanted)
         dt_toast_log(_("blur estimated: %d x %d pixels, confidence %.0f %%"), p->psf_size, p->psf_size, 100.0f * p->confidence);
     }
     else if(e->error)
@@ -686,15 +691,9 @@ static dt_iop_module_t *_gui_module(const estimate_t *e)
   return NULL;
 }
 
-static void _estimate_start(GtkWidget *button, dt_iop_module_t *self)
+static void _estimate_start(dt_iop_module_t *self, const gboolean psf_wanted)
 {
-  if(darktable.gui->reset) return;
   dt_iop_deconvolution_gui_data_t *g = (dt_iop_deconvolution_gui_data_t *)self->gui_data;
-  if(g->running)
-  {
-    g_atomic_int_set(&g->running->cancel, TRUE); // the button cancels while an estimation runs
-    return;
-  }
   dt_iop_color_picker_reset(self, FALSE);
   dt_dev_write_history(darktable.develop); // the job reads the history from the library
 
@@ -704,12 +703,62 @@ static void _estimate_start(GtkWidget *button, dt_iop_module_t *self)
   e->references = 2;
   e->imgid = darktable.develop->image_storage.id;
   e->multi_priority = self->multi_priority;
+  e->psf_wanted = psf_wanted;
   memcpy(&e->params, self->params, sizeof(e->params));
   g->running = e;
   dt_control_job_set_params(job, e, _estimate_dispose);
-  dt_control_job_add_progress(job, _("estimating the blur"), TRUE);
+  dt_control_job_add_progress(job, psf_wanted ? _("estimating the blur") : _("measuring the noise"), TRUE);
   compat_add_job(job);
   _update_status(self);
+}
+
+static void _estimate_clicked(GtkWidget *button, dt_iop_module_t *self)
+{
+  if(darktable.gui->reset) return;
+  const dt_iop_deconvolution_gui_data_t *g = (dt_iop_deconvolution_gui_data_t *)self->gui_data;
+  const dt_iop_deconvolution_params_t *p = self->params;
+  if(g->running)
+    g_atomic_int_set(&g->running->cancel, TRUE); // the button cancels while an estimation runs
+  else
+    _estimate_start(self, p->source == DT_DECONVOLUTION_ESTIMATED);
+}
+
+// Takes a PSF from a file, as if it had been estimated.
+static void _load_clicked(GtkWidget *button, dt_iop_module_t *self)
+{
+  dt_iop_deconvolution_gui_data_t *g = (dt_iop_deconvolution_gui_data_t *)self->gui_data;
+  if(darktable.gui->reset || g->running) return;
+  GtkFileChooserNative *chooser = gtk_file_chooser_native_new(_("load a blur"), GTK_WINDOW(dt_ui_main_window(darktable.gui->ui)),
+                                                              GTK_FILE_CHOOSER_ACTION_OPEN, _("_open"), _("_cancel"));
+  GtkFileFilter *filter = gtk_file_filter_new();
+  gtk_file_filter_set_name(filter, _("TIFF"));
+  gtk_file_filter_add_pattern(filter, "*.tif");
+  gtk_file_filter_add_pattern(filter, "*.tiff");
+  gtk_file_chooser_add_filter(GTK_FILE_CHOOSER(chooser), filter);
+  gchar *path = NULL;
+  if(gtk_native_dialog_run(GTK_NATIVE_DIALOG(chooser)) == GTK_RESPONSE_ACCEPT) path = gtk_file_chooser_get_filename(GTK_FILE_CHOOSER(chooser));
+  g_object_unref(chooser);
+  if(!path) return;
+
+  dt_iop_deconvolution_params_t *p = self->params;
+  float psf[PSF_CODEC_VALUES];
+  int size = 0, channels = 0;
+  const char *problem = psf_file_read(path, PSF_CODEC_SIDE, psf, &size, &channels);
+  if(!problem && psf_encode(psf, size, channels, p->psf, &p->psf_check) != PSF_CODEC_OK)
+    problem = "a blur has no negative values and not only zeros";
+  g_free(path);
+  if(problem)
+  {
+    dt_control_log(_("blur not loaded: %s"), _(problem));
+    return;
+  }
+  p->source = DT_DECONVOLUTION_ESTIMATED;
+  p->psf_size = size;
+  p->psf_channels = channels;
+  p->confidence = 1.0f;
+  dt_dev_add_history_item(darktable.develop, self, TRUE);
+  dt_iop_gui_update(self);
+  if(p->measured_noise == 0.0f) _estimate_start(self, FALSE);
 }
 
 // Size of the module's input on the preview pipe, which windows are relative to.
@@ -747,6 +796,26 @@ static void _picker_toggled(GtkToggleButton *button, dt_iop_module_t *self)
   if(!_preview_size(self, size)) return;
   const float box[4] = { p->window[0] * size[0], p->window[1] * size[1], p->window[2] * size[0], p->window[3] * size[1] };
   compat_set_picker_box(self, box);
+}
+
+// Shows the window remembered while the module has the focus and the picker is off.
+void gui_post_expose(dt_iop_module_t *self, cairo_t *cr, COMPAT_EXPOSE_ARGUMENTS)
+{
+  const dt_iop_deconvolution_params_t *p = self->params;
+  float size[2], corner[8];
+  if(!self->enabled || !_params_sane(p) || !_preview_size(self, size)) return;
+  const float box[4] = { p->window[0] * size[0], p->window[1] * size[1], p->window[2] * size[0], p->window[3] * size[1] };
+  compat_corners(self, box, corner);
+  COMPAT_EXPOSE_BEGIN(self->dev);
+  const double pixel = DT_PIXEL_APPLY_DPI(1.0) / canvas_scale, dash[2] = { 4.0 * pixel, 4.0 * pixel };
+  for(int i = 0; i < 4; i++) cairo_line_to(cr, corner[2 * i] * canvas_width, corner[2 * i + 1] * canvas_height);
+  cairo_close_path(cr);
+  cairo_set_line_width(cr, pixel);
+  cairo_set_source_rgba(cr, 0.0, 0.0, 0.0, 0.6);
+  cairo_stroke_preserve(cr);
+  cairo_set_dash(cr, dash, 2, 0.0);
+  cairo_set_source_rgba(cr, 1.0, 1.0, 1.0, 0.8);
+  cairo_stroke(cr);
 }
 
 static gboolean _plot_draw(GtkWidget *widget, cairo_t *cr, dt_iop_module_t *self)
@@ -845,7 +914,7 @@ void gui_changed(dt_iop_module_t *self, GtkWidget *widget, void *previous)
   }
   // a described blur needs no estimation, but its noise must be known once
   if(widget == g->source && p->source != DT_DECONVOLUTION_ESTIMATED && p->measured_noise == 0.0f && !g->running)
-    _estimate_start(NULL, self);
+    _estimate_start(self, FALSE);
   _update_status(self);
   gtk_widget_queue_draw(g->plot);
 }
@@ -900,13 +969,15 @@ void gui_init(dt_iop_module_t *self)
   gtk_widget_set_tooltip_text(g->angle, _("direction of the path, anticlockwise from the horizontal"));
 
   GtkWidget *row = gtk_box_new(GTK_ORIENTATION_HORIZONTAL, 0);
-  g->estimate = dt_iop_button_new(self, N_("estimate blur"), G_CALLBACK(_estimate_start), FALSE, 0, 0, NULL, 0, row);
+  g->estimate = dt_iop_button_new(self, N_("estimate blur"), G_CALLBACK(_estimate_clicked), FALSE, 0, 0, NULL, 0, row);
   gtk_widget_set_tooltip_text(g->estimate, _("measure the sample window at full resolution, in the background.\n"
                                              "click again to cancel"));
   g->picker = dt_color_picker_new(self, DT_COLOR_PICKER_AREA, row);
   gtk_widget_set_tooltip_text(g->picker, _("draw the sample window on the picture:\n"
                                            "a part with clear contours, in one plane, without clipped highlights"));
   g_signal_connect(G_OBJECT(g->picker), "toggled", G_CALLBACK(_picker_toggled), self);
+  GtkWidget *load = dt_iop_button_new(self, N_("load blur"), G_CALLBACK(_load_clicked), FALSE, 0, 0, dtgtk_cairo_paint_directory, 0, row);
+  gtk_widget_set_tooltip_text(load, _("take the blur from a TIFF file, as the command dcv writes it"));
   gtk_box_pack_start(GTK_BOX(main_box), row, TRUE, TRUE, 0);
 
   g->plot = dtgtk_drawing_area_new_with_aspect_ratio(0.5);
