@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * dcv-bench: verifies the library on a picture with a known answer, then times every stage for sizes x PSF sizes x threads and sets the
- * restoration beside the bare FFTs that it needed: as many real transforms of the plan's size, by the same FFTW with the same planning
+ * dcv-bench: verifies the library on a picture with a known answer, then times every stage for sizes x PSF sizes x solvers x threads and sets
+ * the restoration beside the bare FFTs that it needed: as many real transforms of the plan's size, by the same FFTW with the same planning
  * effort, on as many threads, each repeating on one buffer of its own that stays in cache as far as it can. Both are measured in turn
  * and the medians compared, so that a busy machine disturbs both alike.
  *
@@ -27,6 +27,7 @@ typedef struct options {
   int width[LIST_MAX], height[LIST_MAX], sizes;
   int psf[LIST_MAX], psfs;
   int threads[LIST_MAX], thread_counts;
+  int solver[LIST_MAX], solvers;
   int repeat, window;
   blur_kind blur;
   bool json;
@@ -69,6 +70,35 @@ static bool check(dcv_status status, const char *what)
 {
   if(status != DCV_OK) fprintf(stderr, "dcv-bench: %s: %s\n", what, dcv_status_string(status));
   return status == DCV_OK;
+}
+
+static const dcv_param_info *parameter(const char *name, size_t length)
+{
+  const dcv_param_info *row;
+  for(int i = 0; (row = dcv_params_describe(i)); i++)
+    if(strlen(row->name) == length && strncmp(row->name, name, length) == 0) break;
+  return row;
+}
+
+/* Position of a name in "a|b|c", or -1. */
+static int choice(const char *choices, const char *name, size_t length)
+{
+  for(int i = 0;; i++)
+  {
+    const size_t n = strcspn(choices, "|");
+    if(n == length && strncmp(choices, name, n) == 0) return i;
+    if(!choices[n]) return -1;
+    choices += n + 1;
+  }
+}
+
+/* Name of solver number `index`; its length goes to *length. */
+static const char *solver_name(int index, int *length)
+{
+  const char *name = parameter("solver", 6)->choices;
+  for(; index > 0; index--) name = strchr(name, '|') + 1;
+  *length = (int)strcspn(name, "|");
+  return name;
 }
 
 /* ---- measuring ------------------------------------------------------------------------------------------------------------------- */
@@ -163,7 +193,7 @@ static bool all_finite(const dcv_image *image)
 }
 
 /* Blurs a drawn scene, restores it with the true PSF on one thread and on several: the error must fall, every value be finite, the bits agree. */
-static bool verify_restoration(const options *opt, int psf_size, bool first)
+static bool verify_restoration(const options *opt, int psf_size, int solver, bool *first)
 {
   const int side = VERIFY_SIDE, margin = psf_size / 2;
   float weights[DCV_PSF_MAX * DCV_PSF_MAX];
@@ -177,6 +207,7 @@ static bool verify_restoration(const options *opt, int psf_size, bool first)
     scene_draw(&sharp);
     scene_blur(&sharp, &psf, NOISE, &blurred);
     dcv_params params = opt->params;
+    params.solver = solver;
     params.threads = 1;
     ok = check(dcv_deconvolve(&params, &blurred, &one, &psf, NULL, NULL), "restoration");
     params.threads = 3;
@@ -191,9 +222,12 @@ static bool verify_restoration(const options *opt, int psf_size, bool first)
     if(!finite) fprintf(stderr, "dcv-bench: PSF %d: a restored value is not finite\n", psf_size);
     if(!same) fprintf(stderr, "dcv-bench: PSF %d: one thread and three differ\n", psf_size);
     ok = gains && finite && same;
-    table("verified   PSF %3d: PSNR %.2f -> %.2f dB, finite, same bits on 1 and 3 threads\n", psf_size, before, after);
-    json("%s{\"psf\": %d, \"psnr_blurred_db\": %.3f, \"psnr_restored_db\": %.3f, \"passed\": %s}", first ? "" : ", ", psf_size, before, after,
-         ok ? "true" : "false");
+    int length;
+    const char *const name = solver_name(solver, &length);
+    if(ok) table("verified   %.*s, PSF %d: PSNR %.2f -> %.2f dB, finite, same bits on 1 and 3 threads\n", length, name, psf_size, before, after);
+    json("%s{\"solver\": \"%.*s\", \"psf\": %d, \"psnr_blurred_db\": %.3f, \"psnr_restored_db\": %.3f, \"passed\": %s}", *first ? "" : ", ", length,
+         name, psf_size, before, after, ok ? "true" : "false");
+    *first = false;
   }
   image_clear(&sharp), image_clear(&blurred), image_clear(&one), image_clear(&many);
   return ok;
@@ -248,9 +282,10 @@ static bool time_estimate(const options *opt, int psf_size, int threads, bool *f
   return ok;
 }
 
-static bool time_restoration(const options *opt, const dcv_image *in, dcv_image *out, const dcv_psf *psf, int threads, bool *first)
+static bool time_restoration(const options *opt, const dcv_image *in, dcv_image *out, const dcv_psf *psf, int solver, int threads, bool *first)
 {
   dcv_params params = opt->params;
+  params.solver = solver;
   params.threads = threads;
   dcv_plan *plan = NULL;
   dcv_plan_info info = { .struct_size = sizeof(info) };
@@ -280,16 +315,18 @@ static bool time_restoration(const options *opt, const dcv_image *in, dcv_image 
   {
     const double pixels = (double)in->width * in->height, seconds = median(execute, opt->repeat), fft = median(limit, opt->repeat);
     char tiles[32];
+    int length;
+    const char *const name = solver_name(solver, &length);
     snprintf(tiles, sizeof(tiles), "%dx%d of %dx%d", info.tiles_x, info.tiles_y, info.transform_width, info.transform_height);
-    table("%5d x %-5d %4d %3d %7.1f %7.1f %7.1f %9.4f %9.4f %6.2f %7.1f %5d %5d %-20s %8.1f\n", in->width, in->height, psf->size, threads,
+    table("%5d x %-5d %4d %-6.*s %3d %7.1f %7.1f %7.1f %9.4f %9.4f %6.2f %7.1f %5d %5d %-20s %8.1f\n", in->width, in->height, psf->size, length, name, threads,
           1e3 * (t1 - t0), 1e3 * (t2 - t1), 1e3 * (t3 - t2), seconds, fft, seconds / fft, 1e9 * seconds / pixels, result.iterations, info.halo, tiles,
           1e-6 * (double)info.bytes);
-    json("%s{\"width\": %d, \"height\": %d, \"psf\": %d, \"threads\": %d, \"solver\": %d, \"noise_seconds\": %.6g, \"resolve_seconds\": %.6g, "
+    json("%s{\"width\": %d, \"height\": %d, \"psf\": %d, \"threads\": %d, \"solver\": \"%.*s\", \"noise_seconds\": %.6g, \"resolve_seconds\": %.6g, "
          "\"plan_seconds\": %.6g, \"execute_seconds\": %.6g, \"bare_fft_seconds\": %.6g, \"ratio\": %.4g, \"ns_per_pixel\": %.5g, "
          "\"iterations\": %d, \"transforms\": %d, \"transform_width\": %d, \"transform_height\": %d, \"tiles_x\": %d, \"tiles_y\": %d, "
          "\"halo\": %d, \"blend\": %d, \"noise\": %.6g, \"lam\": %.6g, \"rho\": %.6g, \"plan_bytes\": %llu, \"seconds_load\": %.6g, "
          "\"seconds_fft\": %.6g, \"seconds_pixel\": %.6g, \"seconds_store\": %.6g}",
-         *first ? "" : ", ", in->width, in->height, psf->size, threads, params.solver, t1 - t0, t2 - t1, t3 - t2, seconds, fft, seconds / fft,
+         *first ? "" : ", ", in->width, in->height, psf->size, threads, length, name, t1 - t0, t2 - t1, t3 - t2, seconds, fft, seconds / fft,
          1e9 * seconds / pixels, result.iterations, info.transforms, info.transform_width, info.transform_height, info.tiles_x, info.tiles_y,
          info.halo, info.blend, (double)info.noise, (double)info.lam, (double)info.rho, (unsigned long long)info.bytes, result.seconds_load,
          result.seconds_fft, result.seconds_pixel, result.seconds_store);
@@ -300,7 +337,7 @@ static bool time_restoration(const options *opt, const dcv_image *in, dcv_image 
   return ok;
 }
 
-/* Draws (or takes) one picture, blurs it with one PSF and times it with each number of threads. */
+/* Draws (or takes) one picture, blurs it with one PSF and times it with each solver and number of threads. */
 static bool time_picture(const options *opt, const dcv_image *input, int width, int height, int psf_size, bool *first)
 {
   const int margin = psf_size / 2;
@@ -320,7 +357,8 @@ static bool time_picture(const options *opt, const dcv_image *input, int width, 
     scene_blur(&out, &psf, NOISE, &blurred);
   }
   out.width = width, out.height = height, out.row_stride = (ptrdiff_t)width * SCENE_STRIDE;
-  for(int t = 0; ok && t < opt->thread_counts; t++) ok = time_restoration(opt, in, &out, &psf, opt->threads[t], first);
+  for(int s = 0; ok && s < opt->solvers; s++)
+    for(int t = 0; ok && t < opt->thread_counts; t++) ok = time_restoration(opt, in, &out, &psf, opt->solver[s], opt->threads[t], first);
   image_clear(&blurred), image_clear(&out);
   return ok;
 }
@@ -331,13 +369,14 @@ static const char help[] =
   "dcv-bench [options]: verify, then time noise estimate, PSF estimate and restoration\n"
   "  --sizes WxH,...      pictures (default 1024x1024)\n"
   "  --psf N,...          PSF sizes, odd (default 15)\n"
+  "  --solvers NAME,...   solvers (default admm)\n"
   "  --threads N,...      thread counts (default 1 and all)\n"
   "  --blur KIND          gaussian, disk, motion or shake (default)\n"
   "  --window N           side of the window of the PSF estimate (default 255)\n"
   "  --repeat N           repetitions; medians are shown (default 5)\n"
   "  --input FILE         time on this PPM (8 or 16 bits) or PFM picture instead of a drawn one\n"
   "  --flavour NAME       fast, normal or best\n"
-  "  --set NAME=VALUE     any restoration parameter, e.g. solver=admm, iterations=5, planning=patient\n"
+  "  --set NAME=VALUE     any restoration parameter, e.g. iterations=5, planning=patient\n"
   "  --json               one JSON object instead of tables\n"
   "  --help\n";
 
@@ -352,6 +391,20 @@ static bool read_list(const char *text, int min, int max, int *list, int *count)
     list[(*count)++] = (int)value;
     if(!*end) return true;
     text = end + 1;
+  }
+  return false;
+}
+
+static bool read_solvers(const char *text, options *opt)
+{
+  for(opt->solvers = 0; opt->solvers < LIST_MAX;)
+  {
+    const size_t n = strcspn(text, ",");
+    const int index = choice(parameter("solver", 6)->choices, text, n);
+    if(index < 0) return false;
+    opt->solver[opt->solvers++] = index;
+    if(!text[n]) return true;
+    text += n + 1;
   }
   return false;
 }
@@ -371,38 +424,16 @@ static bool read_sizes(const char *text, options *opt)
   return false;
 }
 
-static int index_of(const char *name, size_t length, const char *const *names, int count)
-{
-  for(int i = 0; i < count; i++)
-    if(strlen(names[i]) == length && strncmp(names[i], name, length) == 0) return i;
-  return -1;
-}
-
-/* Position of a name in "a|b|c", or -1. */
-static int choice(const char *choices, const char *name)
-{
-  const size_t length = strlen(name);
-  for(int i = 0;; i++)
-  {
-    const size_t n = strcspn(choices, "|");
-    if(n == length && strncmp(choices, name, n) == 0) return i;
-    if(!choices[n]) return -1;
-    choices += n + 1;
-  }
-}
-
 static bool set_parameter(dcv_params *params, const char *text)
 {
   const char *const equals = strchr(text, '=');
   if(!equals) return false;
-  const dcv_param_info *row;
-  for(int i = 0; (row = dcv_params_describe(i)); i++)
-    if(strlen(row->name) == (size_t)(equals - text) && strncmp(row->name, text, (size_t)(equals - text)) == 0) break;
+  const dcv_param_info *const row = parameter(text, (size_t)(equals - text));
   if(!row) return false;
   char *end;
   double value = strtod(equals + 1, &end);
   if(row->type == DCV_TYPE_ENUM)
-    value = choice(row->choices, equals + 1);
+    value = choice(row->choices, equals + 1, strlen(equals + 1));
   else if(end == equals + 1 || *end)
     return false;
   if(row->type == DCV_TYPE_FLOAT)
@@ -416,7 +447,7 @@ static bool set_parameter(dcv_params *params, const char *text)
 static int read_options(int argc, char **argv, options *opt)
 {
   *opt = (options){ .width = { 1024 }, .height = { 1024 }, .psf = { 15 }, .threads = { 1, dcv_max_threads() } };
-  opt->sizes = opt->psfs = 1;
+  opt->sizes = opt->psfs = opt->solvers = 1;
   opt->thread_counts = dcv_max_threads() > 1 ? 2 : 1;
   opt->repeat = 5, opt->window = ESTIMATE_WINDOW, opt->blur = BLUR_SHAKE;
   dcv_params_init(&opt->params);
@@ -445,6 +476,8 @@ static int read_options(int argc, char **argv, options *opt)
       good = read_list(value, 1, DCV_PSF_MAX, opt->psf, &opt->psfs);
       for(int k = 0; good && k < opt->psfs; k++) good = opt->psf[k] % 2 == 1 && opt->psf[k] >= 3;
     }
+    else if(strcmp(name, "--solvers") == 0)
+      good = read_solvers(value, opt);
     else if(strcmp(name, "--threads") == 0)
       good = read_list(value, 1, 1024, opt->threads, &opt->thread_counts);
     else if(strcmp(name, "--window") == 0)
@@ -453,13 +486,13 @@ static int read_options(int argc, char **argv, options *opt)
       good = read_list(value, 1, REPEAT_MAX, &opt->repeat, &count) && count == 1;
     else if(strcmp(name, "--blur") == 0)
     {
-      const int kind = index_of(value, strlen(value), blur_name, BLUR_COUNT);
+      const int kind = choice("gaussian|disk|motion|shake", value, strlen(value));
       good = kind >= 0;
       if(good) opt->blur = (blur_kind)kind;
     }
     else if(strcmp(name, "--flavour") == 0)
     {
-      const int flavour = choice("fast|normal|best", value);
+      const int flavour = choice("fast|normal|best", value, strlen(value));
       good = flavour >= 0 && dcv_params_flavour(&opt->params, (dcv_flavour)flavour) == DCV_OK;
     }
     else if(strcmp(name, "--set") == 0)
@@ -479,7 +512,9 @@ static bool run(const options *opt, const dcv_image *input)
   json("{\"build\": \"%s\", \"blur\": \"%s\", \"noise\": %g, \"repeat\": %d, \"verification\": [", dcv_build_info(), blur_name[opt->blur],
        (double)NOISE, opt->repeat);
   bool ok = true, first = true;
-  for(int p = 0; p < opt->psfs; p++) ok = verify_restoration(opt, opt->psf[p], p == 0) && ok;
+  for(int p = 0; p < opt->psfs; p++)
+    for(int s = 0; s < opt->solvers; s++) ok = verify_restoration(opt, opt->psf[p], opt->solver[s], &first) && ok;
+  first = true;
   json("], \"estimate\": [");
 
   if(ok) table("\nPSF estimate (correlation with the true PSF)\n%11s %4s %8s %10s %10s %12s\n", "window", "PSF", "threads", "ms", "MB", "correlation");
@@ -489,9 +524,9 @@ static bool run(const options *opt, const dcv_image *input)
   json("], \"restoration\": [");
 
   if(ok)
-    table("\nrestoration\n%13s %4s %3s %7s %7s %7s %9s %9s %6s %7s %5s %5s %-20s %8s\n", "picture", "PSF", "thr", "noise", "resolve", "plan",
+    table("\nrestoration\n%13s %4s %-6s %3s %7s %7s %7s %9s %9s %6s %7s %5s %5s %-20s %8s\n", "picture", "PSF", "solver", "thr", "noise", "resolve", "plan",
           "execute", "bare FFT", "ratio", "ns/px", "iter.", "halo", "tiles", "plan MB");
-  if(ok) table("%22s %7s %7s %7s %9s %9s\n", "", "ms", "ms", "ms", "s", "s");
+  if(ok) table("%29s %7s %7s %7s %9s %9s\n", "", "ms", "ms", "ms", "s", "s");
   first = true;
   for(int s = 0; ok && s < (input ? 1 : opt->sizes); s++)
     for(int p = 0; ok && p < opt->psfs; p++)
