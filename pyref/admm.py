@@ -155,3 +155,29 @@ def restore(y, psf, params=None, white=None, dtype=np.float64, shape=None):
         white=white, colour=COLOUR if turned else None,
     )[: y.shape[0], : y.shape[1]]
     return x[..., 0] if grey else x
+
+
+def halo(psf, params, tolerance=5e-4, size=512):
+    """Pixels around a tile that its result needs, from the decay of the regularised inverse filter.
+
+    What the data do not determine is filled in by the filter n = F^-1[rho |D|^2 / (lam |K|^2 + rho |D|^2)], the identity less
+    lam |K|^2 / (...): narrow notches at zeros of K reach far. With the penalty of the last iteration, the halo is the
+    least h with
+
+        ( sum of n^2 over max(|i|, |j|) > h )^(1/2) <= tolerance   (mean over channels of a per-channel PSF).
+
+    Returns
+    -------
+    int in [0, size // 2]; size // 2 means that the reach was not found: take the whole picture.
+    """
+    psf = np.asarray(psf, float)
+    psf = psf[..., None] if psf.ndim == 2 else psf
+    rho = params.rho * GROWTH ** (params.iterations - 1)
+    smooth = rho * fft.gradient_power((size, size))[..., None]
+    notch = fft.inverse(smooth / (params.lam * np.abs(fft.otf(psf, (size, size))) ** 2 + smooth), (size, size))
+    distance = np.minimum(np.arange(size), size - np.arange(size))
+    ring = np.maximum(distance[:, None], distance[None, :]).ravel()
+    energy = np.bincount(ring, (notch**2).mean(axis=2).ravel())
+    outside = np.sqrt(np.maximum(energy.sum() - np.cumsum(energy), 0))
+    inside = np.flatnonzero(outside[: size // 2] <= tolerance)
+    return int(inside[0]) if inside.size else size // 2

@@ -1,0 +1,135 @@
+"""Point spread functions: families, normalisation, centring, validation, change of scale.
+
+A PSF is an (n, n) or (n, n, 3) array, n odd, >= 0, sum 1 per channel, its centre at n // 2. It is a convolution kernel: y = k * x,
+rows downwards, columns to the right.
+"""
+import numpy as np
+
+SAMPLES = 32
+
+
+def _odd(size, radius):
+    size = 2 * int(np.ceil(radius)) + 1 if size is None else int(size)
+    if size < 1 or size % 2 == 0:
+        raise ValueError("the size of a PSF must be odd")
+    return size
+
+
+def _positive(value, name):
+    if not (np.isfinite(value) and value > 0):
+        raise ValueError(f"{name} must be positive")
+
+
+def normalise(psf):
+    """Divide each channel by its sum."""
+    return psf / psf.sum(axis=(0, 1))
+
+
+def gaussian(std, size=None):
+    """exp(-r^2 / (2 std^2)) at pixel centres; std in pixels, default size 2 ceil(4 std) + 1."""
+    _positive(std, "std")
+    n = _odd(size, 4 * std)
+    g = np.exp(-0.5 * ((np.arange(n) - n // 2) / std) ** 2)
+    return normalise(np.outer(g, g))
+
+
+def disk(radius, size=None):
+    """Defocus: each pixel holds the area that it shares with a disk of the given radius in pixels.
+
+    Exact chords on 32 lines per pixel row, mean with the transpose. Default size 2 ceil(radius - 1/2) + 1.
+    """
+    _positive(radius, "radius")
+    n = _odd(size, max(radius - 0.5, 0))
+    y = (np.arange(n * SAMPLES) + 0.5) / SAMPLES - n / 2
+    half = np.sqrt(np.maximum(radius**2 - y**2, 0))[:, None]
+    left = np.arange(n) - n / 2
+    chord = np.maximum(np.minimum(half, left + 1) - np.maximum(-half, left), 0)
+    k = chord.reshape(n, SAMPLES, n).mean(axis=1)
+    return normalise(k + k.T)
+
+
+def motion(length, angle, size=None):
+    """Uniform motion along a straight line of `length` pixels, `angle` in degrees counter-clockwise from the row direction.
+
+    32 ceil(length) points at equal distances, each shared bilinearly between its four pixels.
+    Default size 2 ceil(length / 2) + 1.
+    """
+    _positive(length, "length")
+    n = _odd(size, length / 2)
+    count = SAMPLES * int(np.ceil(length))
+    t = ((np.arange(count) + 0.5) / count - 0.5) * length
+    row, col = n // 2 - t * np.sin(np.deg2rad(angle)), n // 2 + t * np.cos(np.deg2rad(angle))
+    i = np.arange(n)
+    weight_row = np.maximum(1 - np.abs(i[:, None] - row), 0)
+    weight_col = np.maximum(1 - np.abs(i[:, None] - col), 0)
+    return normalise(weight_row @ weight_col.T)
+
+
+def uniform(size):
+    """1 / n^2 everywhere."""
+    n = _odd(size, 0)
+    return np.full((n, n), 1 / n**2)
+
+
+def kaiser(size, beta):
+    """Outer product of Kaiser-Bessel windows I0(beta sqrt(1 - (2 i / (n - 1) - 1)^2))."""
+    n = _odd(size, 0)
+    g = np.kaiser(n, beta)
+    return normalise(np.outer(g, g))
+
+
+def exponential(size, scale):
+    """Outer product of exp(-|i| / scale), scale in pixels."""
+    _positive(scale, "scale")
+    n = _odd(size, 0)
+    g = np.exp(-np.abs(np.arange(n) - n // 2) / scale)
+    return normalise(np.outer(g, g))
+
+
+def validate(psf):
+    """float64 copy, normalised. ValueError unless square, odd, finite, >= 0, with a positive sum in every channel."""
+    k = np.array(psf, float)
+    if k.ndim not in (2, 3) or k.shape[0] != k.shape[1] or (k.ndim == 3 and k.shape[2] not in (1, 3)):
+        raise ValueError("a PSF has shape (n, n) or (n, n, 3)")
+    if k.shape[0] % 2 == 0:
+        raise ValueError("the size of a PSF must be odd")
+    if not np.isfinite(k).all() or (k < 0).any():
+        raise ValueError("a PSF must be finite and not negative")
+    if not (k.sum(axis=(0, 1)) > 0).all():
+        raise ValueError("the sum of a PSF must be positive")
+    return normalise(k)
+
+
+def centroid(psf):
+    """(row, column) of the centre of mass relative to n // 2, over all channels together."""
+    k = psf.sum(axis=2) if psf.ndim == 3 else psf
+    i = np.arange(k.shape[0]) - k.shape[0] // 2
+    return float(k.sum(axis=1) @ i / k.sum()), float(k.sum(axis=0) @ i / k.sum())
+
+
+def centre(psf):
+    """Shift by whole pixels so that the centroid comes nearest to the centre; what leaves the support is lost, then sum 1."""
+    n = psf.shape[0]
+    out = psf
+    for axis, c in enumerate(centroid(psf)):
+        shift = int(np.floor(c + 0.5))
+        index = np.arange(n) + shift
+        inside = (index >= 0) & (index < n)
+        shape = [1] * psf.ndim
+        shape[axis] = n
+        out = np.take(out, np.clip(index, 0, n - 1), axis) * inside.reshape(shape)
+    return normalise(out)
+
+
+def resample(psf, scale):
+    """PSF for a picture resized by `scale` (0.5: half the size), by area.
+
+    Source pixel j covers [j - 1/2, j + 1/2] scale around the centre; its mass is shared among the new pixels in
+    proportion to the overlap. New size: the least odd number that holds all of it.
+    """
+    _positive(scale, "scale")
+    n = psf.shape[0]
+    m = 2 * int(np.ceil(max(n * scale - 1, 0) / 2 - 1e-9)) + 1
+    j, i = np.arange(n) - n // 2, np.arange(m)[:, None] - m // 2
+    overlap = np.maximum(np.minimum(i + 0.5, (j + 0.5) * scale) - np.maximum(i - 0.5, (j - 0.5) * scale), 0)
+    return normalise(np.einsum("ai,ij...,bj->ab...", overlap, psf, overlap))
