@@ -4,8 +4,8 @@
  *
  * Memory of a plan: one block of read-only tables (transfer functions), and for each thread the planes y, the solver's work and the blend's ramps.
  */
-#include "maths/otf.h"
 #include "maths/psf.h"
+#include "ops/boundary.h"
 #include "ops/halo.h"
 #include "ops/noise.h"
 #include "ops/tile.h"
@@ -30,32 +30,47 @@ struct dcv_plan {
   float *shared, *threads_memory;
 };
 
-/* Everything of a plan that needs no memory: sizes, tiling, numbers. Pointers of the job point into `plan` and to the caller's PSF. */
+/* The numbers of a restoration, from resolved parameters. `fft` is not set. */
+static dcv_status make_job(dcv_job *job, const dcv_params *params, const dcv_psf *psf)
+{
+  if(!params || !psf) return DCV_ERROR_ARGUMENT;
+  DCV_TRY(dcv_params_check(params, NULL));
+  DCV_TRY(dcv_psf_validate(psf));
+  if(psf->channels != 1 && psf->channels != params->channels) return DCV_ERROR_PSF;
+  if(params->noise == 0.0f || params->gradient == 0.0f) return DCV_ERROR_UNRESOLVED;
+  const dcv_solver *solver = dcv_solvers[params->solver];
+  *job = (dcv_job){
+    .psf = psf,
+    .channels = params->channels,
+    .iterations = params->iterations > 0 ? params->iterations : solver->iterations,
+    .noise = params->noise,
+    .gradient = params->gradient,
+    .saturation = params->saturation > 0.0f ? params->saturation : INFINITY,
+  };
+  job->lam = params->lam > 0.0f ? params->lam : solver->lam(job, params->priority);
+  return DCV_OK;
+}
+
+static dcv_status find_halo(const dcv_params *params, const dcv_job *job, int *halo)
+{
+  *halo = params->halo;
+  return params->halo > 0 ? DCV_OK : dcv_halo_measure(job->psf, dcv_solvers[params->solver]->rho(job) / job->lam, halo);
+}
+
+/* Everything of a plan that needs no memory: sizes, tiling, numbers. The job refers to `plan` and to the caller's PSF. */
 static dcv_status lay_out(dcv_plan *plan, const dcv_params *params, int width, int height, const dcv_psf *psf)
 {
   memset(plan, 0, sizeof(*plan));
-  DCV_TRY(dcv_params_check(params, NULL));
+  DCV_TRY(make_job(&plan->job, params, psf));
   if(width < 1 || height < 1 || width > DCV_SIDE_MAX || height > DCV_SIDE_MAX) return DCV_ERROR_SIZE;
-  DCV_TRY(dcv_psf_validate(psf));
-  if(psf->channels != 1 && psf->channels != params->channels) return DCV_ERROR_PSF;
-  if(params->noise == 0.0f || params->lam == 0.0f) return DCV_ERROR_UNRESOLVED;
-
   plan->params = *params;
   plan->solver = dcv_solvers[params->solver];
-  plan->job = (dcv_job){
-    .fft = &plan->fft,
-    .psf = psf,
-    .channels = params->channels,
-    .iterations = params->iterations > 0 ? params->iterations : plan->solver->iterations,
-    .noise = params->noise,
-    .lam = params->lam,
-    .saturation = params->saturation > 0.0f ? params->saturation : INFINITY,
-  };
-  int32_t halo;
-  DCV_TRY(dcv_halo(params, psf, &halo));
+  plan->job.fft = &plan->fft;
+  int halo;
+  DCV_TRY(find_halo(params, &plan->job, &halo));
   plan->threads = dcv_threads(params->threads);
-  const int gap = DCV_MAX(2 * (psf->size / 2), 8);
-  dcv_tiling_choose(&plan->tiling, width, height, halo, BLEND, gap, params->tile > 0 ? params->tile : LONGEST, plan->threads);
+  dcv_tiling_choose(&plan->tiling, width, height, halo, BLEND, dcv_boundary_gap(psf->size / 2), params->tile > 0 ? params->tile : LONGEST,
+                    plan->threads);
   plan->threads = DCV_MIN(plan->threads, plan->tiling.tiles_x * plan->tiling.tiles_y);
   dcv_fft_layout(&plan->fft, plan->tiling.transform_width, plan->tiling.transform_height);
 
@@ -75,14 +90,10 @@ static uint64_t bytes_of(const dcv_plan *plan)
 dcv_status dcv_halo(const dcv_params *params, const dcv_psf *psf, int32_t *halo)
 {
   if(!halo) return DCV_ERROR_ARGUMENT;
-  DCV_TRY(dcv_params_check(params, NULL));
-  DCV_TRY(dcv_psf_validate(psf));
-  if(params->noise == 0.0f || params->lam == 0.0f) return DCV_ERROR_UNRESOLVED;
-  *halo = params->halo;
-  if(params->halo > 0) return DCV_OK;
-  const dcv_job job = { .psf = psf, .channels = params->channels, .noise = params->noise, .lam = params->lam };
+  dcv_job job;
+  DCV_TRY(make_job(&job, params, psf));
   int measured;
-  DCV_TRY(dcv_halo_measure(psf, dcv_solvers[params->solver]->rho(&job) / params->lam, &measured));
+  DCV_TRY(find_halo(params, &job, &measured));
   *halo = measured;
   return DCV_OK;
 }
@@ -91,18 +102,12 @@ dcv_status dcv_params_resolve(dcv_params *params, const dcv_image *in, const dcv
 {
   (void)callbacks;
   DCV_TRY(dcv_params_check(params, NULL));
-  DCV_TRY(dcv_image_check(in, params->channels));
   DCV_TRY(dcv_psf_validate(psf));
-  float noise = params->noise;
-  if(noise == 0.0f)
-  {
-    float sigma[3], square = 0.0f;
-    DCV_TRY(dcv_noise_estimate(in, params->channels, sigma));
-    for(int c = 0; c < params->channels; c++) square += sigma[c] * sigma[c] / params->channels;
-    noise = fmaxf(sqrtf(square), DCV_NOISE_FLOOR);
-  }
-  if(params->lam == 0.0f) params->lam = dcv_noise_lam(noise, params->priority);
-  params->noise = noise;
+  DCV_TRY(dcv_image_check(in, params->channels));
+  float noise = params->noise, gradient = params->gradient;
+  if(noise == 0.0f) DCV_TRY(dcv_noise_level(in, params->channels, &noise));
+  if(gradient == 0.0f) DCV_TRY(dcv_noise_gradient(in, params->channels, noise, &gradient));
+  params->noise = noise, params->gradient = gradient;
   return DCV_OK;
 }
 
@@ -110,9 +115,9 @@ dcv_status dcv_plan_memory(const dcv_params *params, int width, int height, cons
 {
   if(!params || !bytes) return DCV_ERROR_ARGUMENT;
   dcv_params assumed = *params;
-  /* Little noise means a long halo and large tiles: an upper bound. */
-  if(assumed.noise == 0.0f) assumed.noise = DCV_NOISE_FLOOR;
-  if(assumed.lam == 0.0f) assumed.lam = dcv_noise_lam(assumed.noise, assumed.priority);
+  /* Little noise in a contrasty picture means a long halo and large tiles: an upper bound. */
+  if(assumed.noise == 0.0f) assumed.noise = 1e-3f;
+  if(assumed.gradient == 0.0f) assumed.gradient = 0.3f;
   dcv_plan plan;
   DCV_TRY(lay_out(&plan, &assumed, width, height, psf));
   plan.psf = *psf;
@@ -157,6 +162,16 @@ void dcv_plan_destroy(dcv_plan *plan)
   dcv_release(plan);
 }
 
+/* Without holes and clipped pixels, which only the picture knows. */
+static int count_transforms(const dcv_plan *plan)
+{
+  const dcv_tiling *t = &plan->tiling;
+  int count = 0;
+  for(int iy = 0; iy < t->tiles_y; iy++)
+    for(int ix = 0; ix < t->tiles_x; ix++) count += plan->solver->transforms(&plan->job, dcv_tiling_at(t, ix, iy).frame);
+  return count;
+}
+
 dcv_status dcv_plan_describe(const dcv_plan *plan, dcv_plan_info *info)
 {
   if(!plan || !info) return DCV_ERROR_ARGUMENT;
@@ -176,7 +191,7 @@ dcv_status dcv_plan_describe(const dcv_plan *plan, dcv_plan_info *info)
     .tiles_y = t->tiles_y,
     .threads = plan->threads,
     .iterations = plan->job.iterations,
-    .transforms = t->tiles_x * t->tiles_y * plan->solver->transforms(&plan->job),
+    .transforms = count_transforms(plan),
     .noise = plan->job.noise,
     .lam = plan->job.lam,
     .rho = plan->solver->rho(&plan->job),
@@ -268,7 +283,7 @@ dcv_status dcv_plan_execute(dcv_plan *plan, const dcv_image *in, dcv_image *out,
         const dcv_tile tile = dcv_tiling_at(t, ix, iy);
         dcv_tile_load(in, &tile, channels, &plan->fft, y);
         own.load = dcv_seconds() - loading;
-        plan->solver->run(&plan->job, plan->shared, work, y, tile.x1 - tile.x0, tile.y1 - tile.y0, &own);
+        plan->solver->run(&plan->job, plan->shared, work, y, tile.x1 - tile.x0, tile.y1 - tile.y0, tile.frame, &own);
         const double storing = dcv_seconds();
         dcv_tile_add(t, ix, iy, channels, &plan->fft, y, ramp, out);
         own.store = dcv_seconds() - storing;

@@ -10,7 +10,7 @@
  *
  *     dcv_params params;
  *     dcv_params_init(&params);
- *     dcv_params_resolve(&params, &in, &psf, NULL);                measures what is still automatic (noise, lam)
+ *     dcv_params_resolve(&params, &in, &psf, NULL);                measures what is still automatic (noise, gradient)
  *     dcv_plan_create(&plan, &params, in.width, in.height, &psf);  allocates everything
  *     dcv_plan_execute(plan, &in, &out, NULL, &result);            allocates nothing
  *     dcv_plan_destroy(plan);
@@ -18,8 +18,8 @@
  * Threads: a plan belongs to one thread at a time; different plans run in parallel. The one global state is FFTW's planner (locked here)
  * and its wisdom. Nothing is printed; no environment, locale or file is read.
  *
- * Values: scene-linear floats, unbounded above; negative values are data like any other; a pixel with a non-finite value in any restored
- * channel counts as unknown and is filled in from its surroundings, so that the output is finite.
+ * Values: scene-linear floats, unbounded above; negative values are data like any other; a non-finite value counts as unknown and is
+ * filled in from its surroundings, so that the output is finite.
  */
 #ifndef DCV_H
 #define DCV_H
@@ -58,7 +58,7 @@ typedef enum dcv_status { /* append only */
   DCV_ERROR_CANCELLED = 5, /* the caller's `cancelled` said so */
   DCV_ERROR_FFT = 6,       /* FFTW could not make a plan */
   DCV_ERROR_STRUCT = 7,    /* struct_size not set, or from a newer library */
-  DCV_ERROR_UNRESOLVED = 8,/* an automatic parameter that needs the picture: call dcv_params_resolve first */
+  DCV_ERROR_UNRESOLVED = 8, /* an automatic parameter that needs the picture: call dcv_params_resolve first */
   DCV_ERROR_DATA = 9,      /* no finite pixel to work from */
   DCV_STATUS_COUNT = 10
 } dcv_status;
@@ -170,7 +170,8 @@ DCV_API int dcv_psf_resampled_size(int size, double scale);
 
 /* ---- noise ---------------------------------------------------------------------------------------------------------------------- */
 
-/* Standard deviation of the noise in each channel of a blurred picture, sigma[channels]. SIZE, DATA as above. A floor keeps it positive. */
+/* Standard deviation of the noise in each channel of a blurred picture, sigma[channels]; 0 where there is none to see. (dcv_params_resolve takes their
+ * root mean square and applies a floor.) */
 DCV_API dcv_status dcv_noise_estimate(const dcv_image *in, int channels, float *sigma);
 
 /* ---- stage 1: estimate the PSF -------------------------------------------------------------------------------------------------- */
@@ -199,7 +200,7 @@ DCV_API dcv_status dcv_estimate_psf(const dcv_params *params, const dcv_image *w
 
 /* ---- stage 2: restore ----------------------------------------------------------------------------------------------------------- */
 
-/* Replaces automatic values that depend on the picture (noise, lam) by measured ones. Everything already set is kept, so that a picture
+/* Replaces automatic values that depend on the picture (noise, gradient) by measured ones. What is already set is kept, so that a picture
  * restored in parts uses one set of numbers: resolve once on the whole (or once at full scale), store, reuse. */
 DCV_API dcv_status dcv_params_resolve(dcv_params *params, const dcv_image *in, const dcv_psf *psf, const dcv_callbacks *callbacks);
 
@@ -213,7 +214,7 @@ typedef struct dcv_plan_info {
   int32_t halo, blend;                       /* px on each side */
   int32_t tiles_x, tiles_y;
   int32_t threads, iterations;
-  int32_t transforms;  /* two-dimensional real FFTs of all tiles and channels in one execute */
+  int32_t transforms;  /* two-dimensional real FFTs of all tiles and channels in one execute; more when pixels are unknown or clipped */
   float noise, lam, rho;
   uint64_t bytes;      /* allocated by the plan */
 } dcv_plan_info;

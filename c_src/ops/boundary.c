@@ -4,106 +4,101 @@
 #include <math.h>
 #include <string.h>
 
-enum { SWEEPS = 4 }; /* on each level */
+enum { PASSES = 32 };
 
-/* One level: w x h values, row stride s; known pixels are marked in `known`. */
-typedef struct level {
-  int w, h, s;
-  float *value, *known;
-} level;
-
-size_t dcv_boundary_scratch(const dcv_fft *fft)
+int dcv_boundary_gap(int radius)
 {
-  size_t floats = fft->plane; /* marks of the finest level */
-  int w = fft->width, h = fft->height;
-  while(w > 1 || h > 1)
-  {
-    w = (w + 1) / 2, h = (h + 1) / 2;
-    floats += 2 * (size_t)w * h;
-  }
-  return floats;
+  return 4 * radius + 8;
 }
 
-/* Mean of the known pixels in each 2 x 2 block; a block without any is unknown. */
-static void reduce(const level *fine, const level *coarse)
+/* Mean of the finite values among the eight neighbours within the data; NaN when there is none. */
+static float neighbours(const float *plane, int stride, int width, int height, int x, int y)
 {
-  for(int y = 0; y < coarse->h; y++)
-    for(int x = 0; x < coarse->w; x++)
+  float sum = 0.0f;
+  int count = 0;
+  for(int i = DCV_MAX(y - 1, 0); i <= DCV_MIN(y + 1, height - 1); i++)
+    for(int j = DCV_MAX(x - 1, 0); j <= DCV_MIN(x + 1, width - 1); j++)
     {
-      float sum = 0.0f, count = 0.0f;
-      for(int i = 2 * y; i < DCV_MIN(2 * y + 2, fine->h); i++)
-        for(int j = 2 * x; j < DCV_MIN(2 * x + 2, fine->w); j++)
-        {
-          const size_t at = (size_t)i * fine->s + j;
-          sum += fine->known[at] * fine->value[at], count += fine->known[at];
-        }
-      coarse->value[y * coarse->s + x] = count > 0.0f ? sum / count : 0.0f;
-      coarse->known[y * coarse->s + x] = count > 0.0f ? 1.0f : 0.0f;
+      const float v = plane[(size_t)i * stride + j];
+      if(isfinite(v)) sum += v, count++;
     }
+  return count ? sum / count : NAN;
 }
 
-/* Bilinear, periodic: the fine pixel centre 2x (2x + 1) lies a quarter left (right) of the coarse centre x. */
-static void interpolate(const level *coarse, const level *fine)
+long dcv_boundary_fill_holes(const dcv_fft *fft, float *plane, int data_width, int data_height, float *scratch)
 {
-  for(int y = 0; y < fine->h; y++)
+  long holes = 0;
+  for(int pass = 0; pass <= PASSES; pass++)
   {
-    const int y0 = y / 2, y1 = (y0 + (y & 1 ? 1 : coarse->h - 1)) % coarse->h;
-    for(int x = 0; x < fine->w; x++)
-    {
-      const size_t at = (size_t)y * fine->s + x;
-      if(fine->known[at] != 0.0f) continue;
-      const int x0 = x / 2, x1 = (x0 + (x & 1 ? 1 : coarse->w - 1)) % coarse->w;
-      const float *a = coarse->value + (size_t)y0 * coarse->s, *b = coarse->value + (size_t)y1 * coarse->s;
-      fine->value[at] = 0.75f * (0.75f * a[x0] + 0.25f * a[x1]) + 0.25f * (0.75f * b[x0] + 0.25f * b[x1]);
-    }
+    long left = 0;
+    for(int y = 0; y < data_height; y++)
+      for(int x = 0; x < data_width; x++)
+      {
+        const size_t at = (size_t)y * fft->stride + x;
+        scratch[at] = plane[at];
+        if(isfinite(plane[at])) continue;
+        left++;
+        scratch[at] = pass < PASSES ? neighbours(plane, fft->stride, data_width, data_height, x, y) : 0.0f;
+      }
+    if(pass == 0) holes = left;
+    if(left == 0) break;
+    for(int y = 0; y < data_height; y++)
+      memcpy(plane + (size_t)y * fft->stride, scratch + (size_t)y * fft->stride, sizeof(float) * data_width);
   }
+  return holes;
 }
 
-/* Gauss-Seidel in a fixed order: each unknown pixel becomes the mean of its four periodic neighbours. */
-static void relax(const level *l)
+void dcv_boundary_extend(const dcv_fft *fft, float *plane, int data_width, int data_height)
 {
-  for(int y = 0; y < l->h; y++)
+  const size_t stride = (size_t)fft->stride;
+  const int below = fft->height - data_height, right = fft->width - data_width;
+  const float *const top = plane, *const bottom = plane + (data_height - 1) * stride;
+  for(int i = 0; i < below; i++)
   {
-    float *const row = l->value + (size_t)y * l->s;
-    const float *const above = l->value + (size_t)((y + l->h - 1) % l->h) * l->s, *const below = l->value + (size_t)((y + 1) % l->h) * l->s;
-    for(int x = 0; x < l->w; x++)
-    {
-      if(l->known[(size_t)y * l->s + x] != 0.0f) continue;
-      const int left = x > 0 ? x - 1 : l->w - 1, right = x < l->w - 1 ? x + 1 : 0;
-      row[x] = 0.25f * (above[x] + below[x] + row[left] + row[right]);
-    }
+    const float w = (float)(i + 1) / (float)(below + 1);
+    float *const row = plane + (data_height + i) * stride;
+    for(int x = 0; x < data_width; x++) row[x] = (1.0f - w) * bottom[x] + w * top[x];
   }
-}
-
-bool dcv_boundary_fill(const dcv_fft *fft, float *plane, float *scratch)
-{
-  level levels[20] = { { fft->width, fft->height, fft->stride, plane, scratch } };
-  scratch += fft->plane;
-  size_t unknown = 0;
   for(int y = 0; y < fft->height; y++)
-    for(int x = 0; x < fft->width; x++)
+  {
+    float *const row = plane + y * stride;
+    const float last = row[data_width - 1], first = row[0];
+    for(int i = 0; i < right; i++)
     {
-      const size_t at = (size_t)y * fft->stride + x;
-      levels[0].known[at] = 1.0f;
-      if(plane[at] == plane[at]) continue;
-      levels[0].known[at] = plane[at] = 0.0f;
-      unknown++;
+      const float w = (float)(i + 1) / (float)(right + 1);
+      row[data_width + i] = (1.0f - w) * last + w * first;
     }
-  if(unknown == 0) return true;
-  if(unknown == (size_t)fft->width * fft->height) return false;
-  int last = 0;
-  while(levels[last].w > 1 || levels[last].h > 1)
-  {
-    const int w = (levels[last].w + 1) / 2, h = (levels[last].h + 1) / 2;
-    levels[last + 1] = (level){ w, h, w, scratch, scratch + (size_t)w * h };
-    scratch += 2 * (size_t)w * h;
-    reduce(levels + last, levels + last + 1);
-    last++;
   }
-  for(int i = last - 1; i >= 0; i--)
+}
+
+bool dcv_boundary_bound(const dcv_fft *fft, const float *y, int data_width, int data_height, float saturation, float beyond, float *bound)
+{
+  bool unknown = false;
+  for(int i = 0; i < fft->height; i++)
   {
-    interpolate(levels + i + 1, levels + i);
-    for(int sweep = 0; sweep < SWEEPS; sweep++) relax(levels + i);
+    const size_t row = (size_t)i * fft->stride;
+    const int known = i < data_height ? data_width : 0;
+    for(int j = 0; j < known; j++)
+    {
+      const float v = y[row + j];
+      bound[row + j] = !isfinite(v) ? -INFINITY : v >= saturation ? v : INFINITY;
+      unknown = unknown || bound[row + j] != INFINITY;
+    }
+    for(int j = known; j < fft->width; j++) bound[row + j] = beyond;
   }
-  return true;
+  return unknown;
+}
+
+DCV_SIMD void dcv_boundary_impute(const dcv_fft *fft, float omega, const float *restrict model, const float *restrict bound, float *restrict z)
+{
+  for(int i = 0; i < fft->height; i++)
+  {
+    const size_t row = (size_t)i * fft->stride;
+    for(int j = 0; j < fft->width; j++)
+    {
+      const float moved = z[row + j] + omega * (model[row + j] - z[row + j]), least = bound[row + j];
+      const float imputed = moved > least ? moved : least;
+      z[row + j] = least == INFINITY ? z[row + j] : imputed;
+    }
+  }
 }

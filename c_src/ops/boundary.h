@@ -1,20 +1,31 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * boundary: what to put where a picture is not known (outside the frame or the tile's data, non-finite and clipped pixels).
+ * boundary: what to put where a picture is not known: in the gap between the data and their periodic repetition, and in holes (non-finite values).
  *
- * The data term ||M (k * x - y)||^2 with M = 0 on unknown pixels is majorised at x_t by ||k * x - (M y + (1 - M) k * x_t)||^2: a restoration in
- * Fourier space stays exact if unknown pixels of y are replaced by those of k * x_t ("imputation"). A clipped pixel is known from below: it takes
- * max(y, k * x_t). The first fill has no x_t yet and is harmonic: a smooth surface through the known pixels, periodic like the tile.
+ * The data term over known pixels, ||M (k * x - y)||^2, is majorised at x_t by ||k * x - z||^2 with z = y where known, k * x_t elsewhere
+ * ("imputation"). A clipped pixel is known from below: max(y, k * x_t). So a restoration in Fourier space needs only a start for z, made here, and its
+ * renewal after an iteration, over-relaxed:  z <- max(z + omega (k * x_t - z), bound)  with bound = y where clipped, -infinity where unknown.
  */
 #ifndef DCV_BOUNDARY_H
 #define DCV_BOUNDARY_H
 
 #include "maths/fft.h"
 
-/* Replaces NaN in `plane` (the whole transform, periodic; not everything NaN) by a harmonic surface: averages of known pixels on a pyramid of halved
- * sizes, then from coarse to fine, on unknown pixels only, bilinear interpolation and a few sweeps of the discrete Laplace equation.
- * scratch: dcv_boundary_scratch() floats. Returns false, and writes zeros, when every pixel is NaN. */
-bool dcv_boundary_fill(const dcv_fft *fft, float *plane, float *scratch);
-size_t dcv_boundary_scratch(const dcv_fft *fft);
+/* Gap needed between the two sides of a picture that meet through the period: 4 radius + 8 (radius of the PSF). */
+int dcv_boundary_gap(int radius);
+
+/* Non-finite values of the data_width x data_height pixels at the plane's origin are replaced, pass by pass, by the mean of their known neighbours
+ * (of eight; values of the pass before); those further than 32 pixels from data become 0. scratch: fft->plane floats. Returns their number. */
+long dcv_boundary_fill_holes(const dcv_fft *fft, float *plane, int data_width, int data_height, float *scratch);
+
+/* Fills the gap: along columns, then along the rows of the result, a straight line from the last to the first value. */
+void dcv_boundary_extend(const dcv_fft *fft, float *plane, int data_width, int data_height);
+
+/* bound <- +infinity where y is known, y where clipped (>= saturation), -infinity where non-finite, `beyond` in the gap. Returns whether a pixel of the
+ * data is not known. */
+bool dcv_boundary_bound(const dcv_fft *fft, const float *y, int data_width, int data_height, float saturation, float beyond, float *bound);
+
+/* z <- max(z + omega (model - z), bound) where bound is not +infinity. */
+void dcv_boundary_impute(const dcv_fft *fft, float omega, const float *model, const float *bound, float *z);
 
 #endif

@@ -1,30 +1,175 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "ops/noise.h"
+
 #include <math.h>
 #include <stdlib.h>
-dcv_status dcv_noise_estimate(const dcv_image *in, int channels, float *sigma)
+
+enum { BLOCK = 16 };
+#define QUANTILE 0.2
+#define UNIT 0.9272
+#define FLOOR 0.003
+#define OCTAVES 1.4
+
+static float at(const dcv_image *in, int x, int y, int c)
 {
-  enum { BINS = 4096 };
-  DCV_TRY(dcv_image_check(in, channels));
+  return in->data[y * in->row_stride + (ptrdiff_t)x * in->pixel_stride + c];
+}
+
+/* [1 -2 1] x [1 -2 1] / 6, taps `step` pixels apart, with its corner at (x, y). */
+static float high_pass(const dcv_image *in, int x, int y, int c, int step)
+{
+  float column[3];
+  for(int j = 0; j < 3; j++)
+  {
+    const int xj = x + j * step;
+    column[j] = at(in, xj, y, c) - 2.0f * at(in, xj, y + step, c) + at(in, xj, y + 2 * step, c);
+  }
+  return (column[0] - 2.0f * column[1] + column[2]) / 6.0f;
+}
+
+static int ascending(const void *a, const void *b)
+{
+  const float x = *(const float *)a, y = *(const float *)b;
+  return (x > y) - (x < y);
+}
+
+/* Quantile of sorted values with linear interpolation between neighbours. */
+static double quantile(const float *sorted, size_t count, double q)
+{
+  const double place = q * (double)(count - 1);
+  const size_t below = (size_t)place;
+  const double rest = place - (double)below;
+  return below + 1 < count ? (1.0 - rest) * sorted[below] + rest * sorted[below + 1] : sorted[below];
+}
+
+/* One channel of a picture too small for a single block: median absolute high-pass over 0.6745. */
+static double small_picture(const dcv_image *in, int c, int step, float *values)
+{
+  size_t count = 0;
+  for(int y = 0; y < in->height - 2 * step; y++)
+    for(int x = 0; x < in->width - 2 * step; x++)
+    {
+      const float d = fabsf(high_pass(in, x, y, c, step));
+      if(isfinite(d)) values[count++] = d;
+    }
+  if(count == 0) return 0.0;
+  qsort(values, count, sizeof(float), ascending);
+  return quantile(values, count, 0.5) / 0.6745;
+}
+
+/* s_step of each channel. */
+static dcv_status estimate_at(const dcv_image *in, int channels, int step, double *sigma)
+{
+  for(int c = 0; c < channels; c++) sigma[c] = 0.0;
+  const int width = in->width - 2 * step, height = in->height - 2 * step;
+  if(width < 1 || height < 1) return DCV_OK;
+  const int columns = width / BLOCK, rows = height / BLOCK;
+  const size_t blocks = (size_t)columns * rows;
+  /* Blocks' energies; without a block one side is short, and the list holds the single pixels of a channel. */
+  float *const energy = dcv_alloc_floats(blocks > 0 ? blocks * channels : (size_t)width * height);
+  if(!energy) return DCV_ERROR_MEMORY;
+#pragma omp parallel for collapse(2) schedule(static)
+  for(int by = 0; by < rows; by++)
+    for(int bx = 0; bx < columns; bx++)
+      for(int c = 0; c < channels; c++)
+      {
+        double sum = 0.0;
+        for(int y = by * BLOCK; y < (by + 1) * BLOCK; y++)
+          for(int x = bx * BLOCK; x < (bx + 1) * BLOCK; x++)
+          {
+            const float d = high_pass(in, x, y, c, step);
+            sum += (double)d * d;
+          }
+        energy[c * blocks + (size_t)by * columns + bx] = (float)(sum / (BLOCK * BLOCK));
+      }
   for(int c = 0; c < channels; c++)
   {
-    long bins[BINS] = { 0 }, n = 0;
-    for(int y = 1; y + 1 < in->height; y++)
-      for(int x = 1; x + 1 < in->width; x++)
-      {
-        float r = 0;
-        for(int i = -1; i <= 1; i++)
-          for(int j = -1; j <= 1; j++) r += (i ? 1 : -2) * (j ? 1 : -2) * in->data[(y + i) * in->row_stride + (x + j) * (ptrdiff_t)in->pixel_stride + c];
-        r = fabsf(r) / 6.0f;
-        if(r < 1.0f) bins[(int)(r * BINS)]++, n++;
-      }
-    long k = 0, b = 0;
-    while(b < BINS - 1 && (k += bins[b]) < n / 2) b++;
-    sigma[c] = (b + 0.5f) / BINS / 0.6745f;
+    if(blocks == 0)
+    {
+      sigma[c] = small_picture(in, c, step, energy);
+      continue;
+    }
+    /* Blocks without energy (clipped, empty) or with non-finite pixels do not count. */
+    float *const own = energy + c * blocks;
+    size_t count = 0;
+    for(size_t i = 0; i < blocks; i++)
+      if(isfinite(own[i]) && own[i] > 0.0f) own[count++] = own[i];
+    if(count == 0) continue;
+    qsort(own, count, sizeof(float), ascending);
+    sigma[c] = sqrt(quantile(own, count, QUANTILE)) / UNIT;
   }
+  dcv_release(energy);
   return DCV_OK;
 }
-float dcv_noise_lam(float sigma, float priority)
+
+dcv_status dcv_noise_estimate(const dcv_image *in, int channels, float *sigma)
 {
-  return 0.06f / (sigma * sigma) * powf(10.0f, priority);
+  if(!sigma || channels < 1 || channels > 3) return DCV_ERROR_ARGUMENT;
+  DCV_TRY(dcv_image_check(in, channels));
+  double fine[3], coarse[3], fine_square = 0.0, coarse_square = 0.0;
+  DCV_TRY(estimate_at(in, channels, 1, fine));
+  DCV_TRY(estimate_at(in, channels, 2, coarse));
+  for(int c = 0; c < channels; c++) fine_square += fine[c] * fine[c], coarse_square += coarse[c] * coarse[c];
+  const double more = fine_square > 0.0 ? pow(fmax(sqrt(coarse_square / fine_square), 1.0), OCTAVES) : 1.0;
+  for(int c = 0; c < channels; c++) sigma[c] = (float)(more * fine[c]);
+  return DCV_OK;
+}
+
+dcv_status dcv_noise_level(const dcv_image *in, int channels, float *sigma)
+{
+  float own[3];
+  DCV_TRY(dcv_noise_estimate(in, channels, own));
+  double square = 0.0, power = 0.0;
+  long count = 0;
+  for(int c = 0; c < channels; c++) square += (double)own[c] * own[c] / channels;
+  /* Row sums added in row order: the same bits for any number of threads. */
+  double *const row_power = dcv_alloc(sizeof(double) * in->height);
+  if(!row_power) return DCV_ERROR_MEMORY;
+#pragma omp parallel for schedule(static) reduction(+ : count)
+  for(int y = 0; y < in->height; y++)
+  {
+    row_power[y] = 0.0;
+    for(int x = 0; x < in->width; x++)
+      for(int c = 0; c < channels; c++)
+      {
+        const double v = at(in, x, y, c);
+        if(!isfinite(v)) continue;
+        row_power[y] += v * v, count++;
+      }
+  }
+  for(int y = 0; y < in->height; y++) power += row_power[y];
+  dcv_release(row_power);
+  if(count == 0) return DCV_ERROR_DATA;
+  *sigma = (float)fmax(fmax(sqrt(square), FLOOR * sqrt(power / count)), 1e-6);
+  return DCV_OK;
+}
+
+dcv_status dcv_noise_gradient(const dcv_image *in, int channels, float sigma, float *gradient)
+{
+  double *const rows = dcv_alloc(sizeof(double) * 4 * in->height);
+  if(!rows) return DCV_ERROR_MEMORY;
+#pragma omp parallel for schedule(static)
+  for(int y = 0; y < in->height; y++)
+  {
+    double *const sum = rows + 4 * y; /* sum and count along columns, then along rows */
+    sum[0] = sum[1] = sum[2] = sum[3] = 0.0;
+    for(int x = 0; x < in->width; x++)
+      for(int c = 0; c < channels; c++)
+      {
+        const double here = at(in, x, y, c);
+        const double dx = x + 1 < in->width ? at(in, x + 1, y, c) - here : NAN, dy = y + 1 < in->height ? at(in, x, y + 1, c) - here : NAN;
+        if(isfinite(dx)) sum[0] += dx * dx, sum[1] += 1.0;
+        if(isfinite(dy)) sum[2] += dy * dy, sum[3] += 1.0;
+      }
+  }
+  double total[4] = { 0.0, 0.0, 0.0, 0.0 };
+  for(int y = 0; y < in->height; y++)
+    for(int i = 0; i < 4; i++) total[i] += rows[4 * y + i];
+  dcv_release(rows);
+  double power = 0.0;
+  for(int axis = 0; axis < 2; axis++)
+    if(total[2 * axis + 1] > 0.0) power += channels * total[2 * axis] / total[2 * axis + 1];
+  const double noise = (double)sigma * sigma;
+  *gradient = (float)sqrt(fmax(power - 4.0 * channels * noise, noise));
+  return DCV_OK;
 }

@@ -1,13 +1,23 @@
-/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * noise: noise level and gradient scale of a whole picture, the only things measured across it, once.
+ *
+ *   noise     a blurred picture has little but noise at the highest frequencies, and its smoothest parts have nothing else. High-pass [1 -2 1] x
+ *             [1 -2 1] / 6 with taps `step` pixels apart (unit gain for white noise, blind to affine brightness: Immerkaer 1996), mean square in
+ *             blocks of 16 x 16, of those the 20 % quantile; its square root over 0.9272, what unit white noise gives. s_1, s_2: root mean square over
+ *             channels at steps 1 and 2. Noise that went through demosaicing, resizing or a coder lacks the highest frequencies, s_2 > s_1, and is
+ *             extrapolated 1.4 octaves down: sigma = s_1 max(s_2 / s_1, 1)^1.4.
+ *   gradient  G^2 = mean over pixels of |grad y|^2 (all channels, both directions) - 4 C sigma^2, at least sigma^2.
+ */
 #ifndef DCV_NOISE_H
 #define DCV_NOISE_H
 
 #include "base/base.h"
 
-/* Smallest standard deviation of noise considered: below it nothing visible is gained and the inverse filter reaches too far. */
-#define DCV_NOISE_FLOOR 1e-3f
+/* Root mean square over the channels of dcv_noise_estimate, not below 0.003 of the picture's root mean square (the rounding of 8 bits
+ * of sRGB at mid grey), nor 1e-6. DATA without a finite value. */
+dcv_status dcv_noise_level(const dcv_image *in, int channels, float *sigma);
 
-/* Weight of the data term for noise of standard deviation sigma, priority -1..1. */
-float dcv_noise_lam(float sigma, float priority);
+dcv_status dcv_noise_gradient(const dcv_image *in, int channels, float sigma, float *gradient);
 
 #endif

@@ -9,16 +9,25 @@ static int cut(int side, int tiles, int i)
   return (int)((long)i * side / tiles);
 }
 
-/* Transform side for one axis cut into `tiles`: the largest data range plus the gap. */
-static int transform_side(int side, int tiles, int halo, int blend, int gap)
+/* Data of tile i of one axis: [*a, *b). */
+static void range(int side, int tiles, int i, int more, int *a, int *b)
+{
+  *a = i == 0 ? 0 : DCV_MAX(0, cut(side, tiles, i) - more);
+  *b = i == tiles - 1 ? side : DCV_MIN(side, cut(side, tiles, i + 1) + more);
+}
+
+/* Transform side for one axis cut into `tiles`: the longest data, with the gap where a tile touches the frame. (A tile in the middle of this axis may
+ * touch the frame along the other one: its data fill this axis, and its two sides meet without a gap, inside the halo.) */
+static int transform_side(int side, int tiles, int more, int gap)
 {
   int most = 0;
   for(int i = 0; i < tiles; i++)
   {
-    const int a = i == 0 ? 0 : cut(side, tiles, i) - blend - halo, b = i == tiles - 1 ? side : cut(side, tiles, i + 1) + blend + halo;
-    most = DCV_MAX(most, DCV_MIN(b, side) - DCV_MAX(a, 0));
+    int a, b;
+    range(side, tiles, i, more, &a, &b);
+    most = DCV_MAX(most, b - a + (a == 0 || b == side ? gap : 0));
   }
-  return dcv_fft_fast_size(most + gap);
+  return dcv_fft_fast_size(most);
 }
 
 /* Work of one transform with its share of pixel passes, relative: n log n, dearer once the planes leave the caches. */
@@ -37,11 +46,11 @@ void dcv_tiling_choose(dcv_tiling *tiling, int width, int height, int halo, int 
   const int most_x = 1 + width / around, most_y = 1 + height / around;
   for(int ny = 1; ny <= most_y; ny++)
   {
-    const int th = transform_side(height, ny, halo, blend, gap);
+    const int th = transform_side(height, ny, halo + blend, gap);
     if(th > longest && ny < most_y) continue;
     for(int nx = 1; nx <= most_x; nx++)
     {
-      const int tw = transform_side(width, nx, halo, blend, gap);
+      const int tw = transform_side(width, nx, halo + blend, gap);
       if(tw > longest && nx < most_x) continue;
       /* Rounds of tiles: the four colours one after the other, each shared by the threads. */
       long rounds = 0;
@@ -61,13 +70,11 @@ void dcv_tiling_choose(dcv_tiling *tiling, int width, int height, int halo, int 
 
 dcv_tile dcv_tiling_at(const dcv_tiling *t, int ix, int iy)
 {
-  const int more = t->halo + t->blend;
-  return (dcv_tile){
-    .x0 = ix == 0 ? 0 : DCV_MAX(0, cut(t->width, t->tiles_x, ix) - more),
-    .y0 = iy == 0 ? 0 : DCV_MAX(0, cut(t->height, t->tiles_y, iy) - more),
-    .x1 = ix == t->tiles_x - 1 ? t->width : DCV_MIN(t->width, cut(t->width, t->tiles_x, ix + 1) + more),
-    .y1 = iy == t->tiles_y - 1 ? t->height : DCV_MIN(t->height, cut(t->height, t->tiles_y, iy + 1) + more),
-  };
+  dcv_tile tile;
+  range(t->width, t->tiles_x, ix, t->halo + t->blend, &tile.x0, &tile.x1);
+  range(t->height, t->tiles_y, iy, t->halo + t->blend, &tile.y0, &tile.y1);
+  tile.frame = tile.x0 == 0 || tile.y0 == 0 || tile.x1 == t->width || tile.y1 == t->height;
+  return tile;
 }
 
 void dcv_tile_load(const dcv_image *in, const dcv_tile *tile, int channels, const dcv_fft *fft, float *const *planes)
@@ -77,12 +84,7 @@ void dcv_tile_load(const dcv_image *in, const dcv_tile *tile, int channels, cons
     const float *pixel = in->data + y * in->row_stride + (ptrdiff_t)tile->x0 * in->pixel_stride;
     const size_t row = (size_t)(y - tile->y0) * fft->stride;
     for(int x = 0; x < tile->x1 - tile->x0; x++, pixel += in->pixel_stride)
-    {
-      float sum = 0.0f;
-      for(int c = 0; c < channels; c++) planes[c][row + x] = pixel[c], sum += pixel[c] * 0.0f;
-      if(sum == 0.0f) continue; /* NaN or infinity times zero is NaN */
-      for(int c = 0; c < channels; c++) planes[c][row + x] = NAN;
-    }
+      for(int c = 0; c < channels; c++) planes[c][row + x] = pixel[c];
   }
 }
 

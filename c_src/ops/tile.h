@@ -4,8 +4,8 @@
  *
  * Along each axis the picture is divided at X_i = i * side / tiles. Tile i contributes to [X_i - blend, X_{i+1} + blend) with a weight that
  * ramps smoothly over the 2 * blend pixels around each cut and sums to one with its neighbour's; it reads `halo` pixels more on each side. The frame of the picture
- * ends a tile early. What it has read (its data) lies at the origin of the transform; the rest of the transform, at least `gap` wide, is
- * unknown and joins the right edge to the left one (bottom to top).
+ * ends a tile early. What it has read (its data) lies at the origin of the transform; the rest of the transform joins the right edge to the left one
+ * (bottom to top) and is at least `gap` wide along an axis where the data reach the frame.
  *
  * Weights add to 1, tiles of one colour (even/odd column and row) never touch the same pixel, and colours are done in a fixed order: the bits of the
  * result do not depend on the number of threads.
@@ -29,11 +29,11 @@ void dcv_tiling_choose(dcv_tiling *tiling, int width, int height, int halo, int 
 /* Data of tile (ix, iy) in picture coordinates, half open. */
 typedef struct dcv_tile {
   int x0, y0, x1, y1;
+  bool frame; /* the data reach the picture's frame */
 } dcv_tile;
 dcv_tile dcv_tiling_at(const dcv_tiling *tiling, int ix, int iy);
 
-/* Reads the tile's data into `planes` (at the origin; the rest is not written). Non-finite pixels (any restored channel) become NaN in all
- * channels. */
+/* Reads the tile's data into `planes` (at the origin; the rest is not written). */
 void dcv_tile_load(const dcv_image *in, const dcv_tile *tile, int channels, const dcv_fft *fft, float *const *planes);
 
 /* Adds weight * planes to `out` over the pixels the tile contributes to. ramp: scratch of transform_width + transform_height floats. */

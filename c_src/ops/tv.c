@@ -4,14 +4,18 @@
 #include <math.h>
 #include <string.h>
 
-/* Scratch rows of each channel: w1 and w2 = g - u of the current row, w2 of the row above, and both of the last row, which the first row needs.
+/* Scratch rows of each channel: b1 and b2 = w (2 g - v) of the current row, b2 of the row above, and both of the last row, which the first row needs.
  * MARGIN floats in front of each take the wrapped neighbour on the left. */
 #define MARGIN 16
 enum { ROWS = 5 };
 
 typedef struct rows {
-  float *x[3], *below[3], *u1[3], *u2[3], *w1[3], *w2[3], *above[3];
+  float *x[3], *below[3], *u1[3], *u2[3], *b1[3], *b2[3], *above[3];
 } rows;
+
+typedef struct shrinkage {
+  float rho, growth, weights[3];
+} shrinkage;
 
 static inline size_t row_floats(const dcv_fft *fft)
 {
@@ -23,45 +27,46 @@ size_t dcv_tv_scratch(const dcv_fft *fft, int channels)
   return row_floats(fft) * ROWS * channels;
 }
 
-/* u <- p - g, w <- g - u on one row; x[width] holds x[0]. */
-static inline __attribute__((always_inline)) void shrink_row(const int channels, const rows *r, const int width, const float t)
+/* u <- (v - g) / growth, b <- w (2 g - v) on one row; x[width] holds x[0]. */
+static inline __attribute__((always_inline)) void shrink_row(const int channels, const rows *r, const int width, const shrinkage *by)
 {
   const float *x[3], *below[3];
-  float *u1[3], *u2[3], *w1[3], *w2[3];
+  float *u1[3], *u2[3], *b1[3], *b2[3], w[3];
   for(int c = 0; c < channels; c++)
   {
-    x[c] = r->x[c], below[c] = r->below[c], u1[c] = r->u1[c], u2[c] = r->u2[c], w1[c] = r->w1[c], w2[c] = r->w2[c];
+    x[c] = r->x[c], below[c] = r->below[c], u1[c] = r->u1[c], u2[c] = r->u2[c], b1[c] = r->b1[c], b2[c] = r->b2[c], w[c] = by->weights[c];
   }
+  const float t = 1.0f / by->rho, decay = 1.0f / by->growth;
 #pragma GCC ivdep
   for(int j = 0; j < width; j++)
   {
-    float p1[3], p2[3], square = 1e-30f;
+    float v1[3], v2[3], square = 1e-30f;
     for(int c = 0; c < channels; c++)
     {
-      p1[c] = x[c][j + 1] - x[c][j] + u1[c][j];
-      p2[c] = below[c][j] - x[c][j] + u2[c][j];
-      square += p1[c] * p1[c] + p2[c] * p2[c];
+      v1[c] = w[c] * (x[c][j + 1] - x[c][j]) + u1[c][j];
+      v2[c] = w[c] * (below[c][j] - x[c][j]) + u2[c][j];
+      square += v1[c] * v1[c] + v2[c] * v2[c];
     }
     const float shrink = 1.0f - t / sqrtf(square);
     const float s = shrink > 0.0f ? shrink : 0.0f;
     for(int c = 0; c < channels; c++)
     {
-      u1[c][j] = (1.0f - s) * p1[c];
-      u2[c][j] = (1.0f - s) * p2[c];
-      w1[c][j] = (2.0f * s - 1.0f) * p1[c];
-      w2[c][j] = (2.0f * s - 1.0f) * p2[c];
+      u1[c][j] = decay * (1.0f - s) * v1[c];
+      u2[c][j] = decay * (1.0f - s) * v2[c];
+      b1[c][j] = w[c] * (2.0f * s - 1.0f) * v1[c];
+      b2[c][j] = w[c] * (2.0f * s - 1.0f) * v2[c];
     }
   }
 }
 
-/* x <- (w1[j-1] - w1[j]) + (above[j] - w2[j]); w1[-1] holds w1[width - 1]. */
-static inline __attribute__((always_inline)) void adjoint_row(float *restrict x, const float *restrict w1, const float *restrict w2,
+/* x <- (b1[j-1] - b1[j]) + (above[j] - b2[j]); b1[-1] holds b1[width - 1]. */
+static inline __attribute__((always_inline)) void adjoint_row(float *restrict x, const float *restrict b1, const float *restrict b2,
                                                              const float *restrict above, const int width)
 {
-  for(int j = 0; j < width; j++) x[j] = (w1[j - 1] - w1[j]) + (above[j] - w2[j]);
+  for(int j = 0; j < width; j++) x[j] = (b1[j - 1] - b1[j]) + (above[j] - b2[j]);
 }
 
-static inline __attribute__((always_inline)) void shrink_plane(const dcv_fft *fft, const int channels, float *const *x, float *const *u, const float t,
+static inline __attribute__((always_inline)) void shrink_plane(const dcv_fft *fft, const int channels, float *const *x, float *const *u, const shrinkage *by,
                                                               float *scratch)
 {
   const int width = fft->width, height = fft->height;
@@ -71,9 +76,9 @@ static inline __attribute__((always_inline)) void shrink_plane(const dcv_fft *ff
   for(int c = 0; c < channels; c++)
   {
     float *const own = scratch + row * ROWS * c + MARGIN;
-    r.w1[c] = own, r.w2[c] = own + row, r.above[c] = own + 2 * row, last1[c] = own + 3 * row, last2[c] = own + 4 * row;
+    r.b1[c] = own, r.b2[c] = own + row, r.above[c] = own + 2 * row, last1[c] = own + 3 * row, last2[c] = own + 4 * row;
   }
-  for(int i = -1; i < height - 1; i++) /* the last row first: its w2 is above the first row */
+  for(int i = -1; i < height - 1; i++) /* the last row first: its b2 is above the first row */
   {
     const int y = i < 0 ? height - 1 : i, below = (y + 1) % height;
     for(int c = 0; c < channels; c++)
@@ -82,17 +87,17 @@ static inline __attribute__((always_inline)) void shrink_plane(const dcv_fft *ff
       r.u1[c] = u[2 * c] + y * stride, r.u2[c] = u[2 * c + 1] + y * stride;
       r.x[c][width] = r.x[c][0];
     }
-    shrink_row(channels, &r, width, t);
+    shrink_row(channels, &r, width, by);
     for(int c = 0; c < channels; c++)
     {
-      if(i >= 0) r.w1[c][-1] = r.w1[c][width - 1], adjoint_row(r.x[c], r.w1[c], r.w2[c], r.above[c], width);
+      if(i >= 0) r.b1[c][-1] = r.b1[c][width - 1], adjoint_row(r.x[c], r.b1[c], r.b2[c], r.above[c], width);
       if(i < 0)
       {
-        memcpy(last1[c], r.w1[c], sizeof(float) * width);
-        memcpy(last2[c], r.w2[c], sizeof(float) * width);
+        memcpy(last1[c], r.b1[c], sizeof(float) * width);
+        memcpy(last2[c], r.b2[c], sizeof(float) * width);
       }
       float *const swap = r.above[c];
-      r.above[c] = r.w2[c], r.w2[c] = swap;
+      r.above[c] = r.b2[c], r.b2[c] = swap;
     }
   }
   for(int c = 0; c < channels; c++)
@@ -102,22 +107,24 @@ static inline __attribute__((always_inline)) void shrink_plane(const dcv_fft *ff
   }
 }
 
-DCV_SIMD static void shrink_1(const dcv_fft *fft, float *const *x, float *const *u, float t, float *scratch)
+DCV_SIMD static void shrink_1(const dcv_fft *fft, const shrinkage *by, float *const *x, float *const *u, float *scratch)
 {
-  shrink_plane(fft, 1, x, u, t, scratch);
+  shrink_plane(fft, 1, x, u, by, scratch);
 }
 
-DCV_SIMD static void shrink_2(const dcv_fft *fft, float *const *x, float *const *u, float t, float *scratch)
+DCV_SIMD static void shrink_2(const dcv_fft *fft, const shrinkage *by, float *const *x, float *const *u, float *scratch)
 {
-  shrink_plane(fft, 2, x, u, t, scratch);
+  shrink_plane(fft, 2, x, u, by, scratch);
 }
 
-DCV_SIMD static void shrink_3(const dcv_fft *fft, float *const *x, float *const *u, float t, float *scratch)
+DCV_SIMD static void shrink_3(const dcv_fft *fft, const shrinkage *by, float *const *x, float *const *u, float *scratch)
 {
-  shrink_plane(fft, 3, x, u, t, scratch);
+  shrink_plane(fft, 3, x, u, by, scratch);
 }
 
-void dcv_tv_shrink(const dcv_fft *fft, int channels, float *const *x, float *const *u, float t, float *scratch)
+void dcv_tv_shrink(const dcv_fft *fft, int channels, const float *weights, float rho, float growth, float *const *x, float *const *u, float *scratch)
 {
-  (channels == 1 ? shrink_1 : channels == 2 ? shrink_2 : shrink_3)(fft, x, u, t, scratch);
+  shrinkage by = { .rho = rho, .growth = growth };
+  for(int c = 0; c < channels; c++) by.weights[c] = weights[c];
+  (channels == 1 ? shrink_1 : channels == 2 ? shrink_2 : shrink_3)(fft, &by, x, u, scratch);
 }

@@ -13,13 +13,13 @@
 
 #include "maths/fft.h"
 
-/* The pixel half of an ADMM iteration, one pass over the tile. With p = D x + u and the vectorial shrinkage
+/* The pixel half of an ADMM iteration, one pass over the tile. With weights w of the channels, v = w D x + u and the vectorial shrinkage
  *
- *   g = s p,   s = max(0, 1 - t / |p|)        (|p| over both directions and all channels; s = 0 where |p| <= t)
+ *   g = s v,   s = 1 - 1 / max(rho |v|, 1)        (|v| over both directions and all channels)
  *
- * it replaces u by p - g and x by D* (g - u): all in place. `u` holds 2 * channels planes: column, then row differences
+ * it replaces u by (v - g) / growth and x by D* (w (2 g - v)): all in place. `u` holds 2 * channels planes: column, then row differences
  * of each channel. scratch: dcv_tv_scratch() floats. */
-void dcv_tv_shrink(const dcv_fft *fft, int channels, float *const *x, float *const *u, float t, float *scratch);
+void dcv_tv_shrink(const dcv_fft *fft, int channels, const float *weights, float rho, float growth, float *const *x, float *const *u, float *scratch);
 size_t dcv_tv_scratch(const dcv_fft *fft, int channels);
 
 #endif

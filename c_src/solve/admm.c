@@ -2,16 +2,25 @@
  *
  * admm: restoration with a known PSF under vectorial total variation.
  *
- *   minimise over x:   lam / 2 ||M (k * x - y)||^2 + sum over pixels of |D x|_2     (norm over both directions and all channels)
+ *   minimise over x:   lam / 2 sum over known pixels of (k * x - y)^2 + sum over pixels of |w_c D x_c|     (norm over directions and channels)
  *
- * by the alternating direction method of multipliers on g = D x with scaled multiplier u and penalty rho (Boyd et al. 2011; for TV: Wang, Yang, Yin
- * and Zhang 2008). An iteration is
+ * by the alternating direction method of multipliers on g = w D x with scaled multiplier u and penalty rho (Goldstein and Osher 2009; Afonso,
+ * Bioucas-Dias and Figueiredo 2010). An iteration is
  *
- *   g = shrink(D x + u, 1 / rho),  u <- D x + u - g                                    pixels (ops/tv)
- *   X = (conj(K) Y + (rho / lam) F D*(g - u)) / (|K|^2 + (rho / lam) |D|^2)            one forward and one inverse transform
+ *   v = w D x + u,  g = shrink(v, 1 / rho),  u = v - g                                                      pixels (ops/tv)
+ *   X = (lam conj(K) Z + rho F D* w (g - u)) / (lam |K|^2 + rho w^2 |D|^2)                                  one forward and one inverse transform
  *
- * No step size and nothing measured on the tile. M leaves out what is not known (ops/boundary): after some iterations those pixels of y take
- * the values of k * x, which costs one more pair of transforms.
+ * and rho grows by a fixed factor (u shrinks by the same), so that six iterations suffice. No step size and nothing measured on the tile.
+ *
+ * Z is the data with unknown pixels replaced (ops/boundary): only tiles that hold some renew them, after each iteration but the last, for a second pair of
+ * transforms. The cut edges of an inner tile are not unknown but thrown away with the halo.
+ *
+ * Three channels with one PSF are turned to luminance and two chromas by an orthonormal matrix, and chroma gradients count double: they are smaller in
+ * pictures, and chroma noise is the uglier one.
+ *
+ *   lam = 2.25 (sum k^2)^(-1/3) sqrt(sigma G) / sigma^2 * 5^priority,  rho = 0.05 / G
+ *
+ * with the noise sigma and the gradient G of the picture (ops/noise); both scale with it, and a Laplace prior alone would give lam ~ G / sigma^2.
  */
 #include "maths/otf.h"
 #include "ops/boundary.h"
@@ -21,22 +30,22 @@
 #include <math.h>
 #include <string.h>
 
-/* Iterations after which unknown pixels of y are renewed: bit i for iteration i. */
-static bool imputes(int iteration, int iterations)
+#define GROWTH 1.6f
+#define OMEGA 1.9f
+#define CHROMA 2.0f
+
+static float lam(const dcv_job *job, float priority)
 {
-  return iteration < iterations - 1 && iteration < 3;
+  const int values = job->psf->size * job->psf->size * job->psf->channels;
+  double energy = 0.0; /* mean over the PSF's channels */
+  for(int i = 0; i < values; i++) energy += (double)job->psf->data[i] * job->psf->data[i] / job->psf->channels;
+  const double sigma = job->noise;
+  return (float)(2.25 / cbrt(energy) * sqrt(sigma * job->gradient) / (sigma * sigma) * pow(5.0, priority));
 }
 
 static float rho(const dcv_job *job)
 {
-  return 0.1f / job->noise;
-}
-
-static int transforms(const dcv_job *job)
-{
-  int pairs = job->iterations;
-  for(int i = 0; i < job->iterations; i++) pairs += imputes(i, job->iterations);
-  return job->channels * (1 + 2 * pairs);
+  return 0.05f / job->gradient;
 }
 
 static int otfs(const dcv_job *job)
@@ -44,16 +53,26 @@ static int otfs(const dcv_job *job)
   return DCV_MIN(job->psf->channels, job->channels);
 }
 
+/* Colours turned to luminance and chroma. */
+static bool turned(const dcv_job *job)
+{
+  return job->channels == 3 && otfs(job) == 1;
+}
+
+static int transforms(const dcv_job *job, bool unknown)
+{
+  return job->channels * (1 + 2 * job->iterations + (unknown ? 2 * (job->iterations - 1) : 0));
+}
+
 static size_t shared_floats(const dcv_job *job)
 {
   return otfs(job) * job->fft->plane + dcv_round_floats(job->fft->columns) + dcv_round_floats(job->fft->height);
 }
 
-/* x, B = conj(K) Y, k * x of one channel at a time, two of u for each channel; scratch rows and the fill's pyramid. */
+/* Planes: bound, x, conj(K) Z and the model k * x of each channel, u twice; then scratch rows. */
 static size_t work_floats(const dcv_job *job)
 {
-  const size_t scratch = DCV_MAX(dcv_tv_scratch(job->fft, job->channels), dcv_boundary_scratch(job->fft));
-  return (4 * (size_t)job->channels + 1) * job->fft->plane + dcv_round_floats(scratch);
+  return 6 * (size_t)job->channels * job->fft->plane + dcv_round_floats(dcv_tv_scratch(job->fft, job->channels));
 }
 
 static void prepare(const dcv_job *job, float *shared)
@@ -63,6 +82,34 @@ static void prepare(const dcv_job *job, float *shared)
   float *const dx = shared + otfs(job) * fft->plane, *const dy = dx + dcv_round_floats(fft->columns);
   dcv_otf_difference(fft->width, fft->columns, dx);
   dcv_otf_difference(fft->height, fft->height, dy);
+}
+
+/* The orthonormal turn (r + g + b) / sqrt 3, (r - b) / sqrt 2, (r - 2 g + b) / sqrt 6, and back. */
+#define R3 0.577350269f
+#define R2 0.707106781f
+#define R6 0.408248290f
+
+DCV_SIMD static void turn(const dcv_fft *fft, const float *restrict r, const float *restrict g, const float *restrict b, float *restrict l,
+                          float *restrict m, float *restrict n)
+{
+  for(size_t i = 0; i < fft->plane; i++)
+  {
+    const float red = r[i], green = g[i], blue = b[i];
+    l[i] = R3 * (red + green + blue);
+    m[i] = R2 * (red - blue);
+    n[i] = R6 * (red - 2.0f * green + blue);
+  }
+}
+
+DCV_SIMD static void turn_back(const dcv_fft *fft, float *restrict l, float *restrict m, float *restrict n)
+{
+  for(size_t i = 0; i < fft->plane; i++)
+  {
+    const float luminance = R3 * l[i], a = R2 * m[i], b = R6 * n[i];
+    l[i] = luminance + a + b;
+    m[i] = luminance - 2.0f * b;
+    n[i] = luminance - a + b;
+  }
 }
 
 /* b <- conj(K) y, both complex. */
@@ -81,11 +128,11 @@ DCV_SIMD static void conjugate_product(const dcv_fft *fft, const float *restrict
   }
 }
 
-/* x <- (b + r x) / (|K|^2 + r (dx + dy)) / pixels; the last factor undoes the unnormalised transforms. */
+/* x <- (b + r x) / (|K|^2 + r w^2 (dx + dy)) / pixels, r = rho / lam; the last factor undoes the unnormalised transforms. */
 DCV_SIMD static void divide(const dcv_fft *fft, const float *restrict otf, const float *restrict b, const float *restrict dx,
-                            const float *restrict dy, float r, float *restrict x)
+                            const float *restrict dy, float r, float weight, float *restrict x)
 {
-  const float scale = 1.0f / ((float)fft->width * fft->height);
+  const float scale = 1.0f / ((float)fft->width * fft->height), smooth = r * weight * weight;
   for(int i = 0; i < fft->height; i++)
   {
     const size_t row = (size_t)i * fft->stride;
@@ -93,7 +140,7 @@ DCV_SIMD static void divide(const dcv_fft *fft, const float *restrict otf, const
     {
       const size_t at = row + 2 * j;
       const float kr = otf[at], ki = otf[at + 1];
-      const float factor = scale / (kr * kr + ki * ki + r * (dx[j] + dy[i]));
+      const float factor = scale / (kr * kr + ki * ki + smooth * (dx[j] + dy[i]));
       x[at] = factor * (b[at] + r * x[at]);
       x[at + 1] = factor * (b[at + 1] + r * x[at + 1]);
     }
@@ -116,99 +163,91 @@ DCV_SIMD static void product(const dcv_fft *fft, const float *restrict otf, cons
   }
 }
 
-/* v <- y where known, max(y, v) where clipped, v where unknown (NaN, or outside the data). */
-DCV_SIMD static void impute(const dcv_fft *fft, const float *restrict y, int data_width, int data_height, float saturation, float *restrict v)
-{
-  for(int i = 0; i < data_height; i++)
-  {
-    const size_t row = (size_t)i * fft->stride;
-    for(int j = 0; j < data_width; j++)
-    {
-      const float known = y[row + j], model = v[row + j];
-      const float clipped = known > model ? known : model;
-      const float data = known >= saturation ? clipped : known;
-      v[row + j] = known == known ? data : model;
-    }
-  }
-}
-
-/* The harmonic fill of a copy of y: the start of x and the first data. */
-static void start(const dcv_fft *fft, const float *y, int data_width, int data_height, float *x, float *scratch)
-{
-  for(int i = 0; i < fft->height; i++)
-  {
-    float *const row = x + (size_t)i * fft->stride;
-    const int known = i < data_height ? data_width : 0;
-    memcpy(row, y + (size_t)i * fft->stride, sizeof(float) * known);
-    for(int j = known; j < fft->width; j++) row[j] = NAN;
-  }
-  dcv_boundary_fill(fft, x, scratch);
-}
-
-static void run(const dcv_job *job, const float *shared, float *work, float *const *y, int data_width, int data_height, dcv_clock *clock)
+static void run(const dcv_job *job, const float *shared, float *work, float *const *z, int data_width, int data_height, bool frame,
+                dcv_clock *clock)
 {
   const dcv_fft *fft = job->fft;
-  const int channels = job->channels, shared_psf = otfs(job) == 1;
+  const int channels = job->channels;
   const size_t plane = fft->plane;
   const float *const dx = shared + otfs(job) * plane, *const dy = dx + dcv_round_floats(fft->columns);
-  float *x[3], *b[3], *u[6], *v = work + 4 * (size_t)channels * plane, *scratch = v + plane;
+  float *const scratch = work + 6 * (size_t)channels * plane;
+  float *bound[3], *x[3], *b[3], *model[3], *u[6], weights[3];
   const float *otf[3];
   for(int c = 0; c < channels; c++)
   {
-    x[c] = work + c * plane, b[c] = work + (channels + c) * plane;
-    u[2 * c] = work + (2 * channels + 2 * c) * plane, u[2 * c + 1] = u[2 * c] + plane;
-    otf[c] = shared + (shared_psf ? 0 : c * plane);
+    bound[c] = work + c * plane, x[c] = work + (channels + c) * plane, b[c] = work + (2 * channels + c) * plane;
+    model[c] = work + (3 * channels + c) * plane;
+    u[2 * c] = work + (4 * channels + 2 * c) * plane, u[2 * c + 1] = u[2 * c] + plane;
+    otf[c] = shared + (otfs(job) == 1 ? 0 : c * plane);
+    weights[c] = turned(job) && c > 0 ? CHROMA : 1.0f;
   }
   double last = dcv_seconds();
-#define LAP(part)                          \
-  do {                                     \
-    const double now_ = dcv_seconds();     \
-    clock->part += now_ - last;            \
-    last = now_;                           \
+#define LAP(part)                      \
+  do {                                 \
+    const double now_ = dcv_seconds(); \
+    clock->part += now_ - last;        \
+    last = now_;                       \
   } while(0)
 
-  memset(u[0], 0, sizeof(float) * 2 * channels * plane);
+  bool unknown = frame;
   for(int c = 0; c < channels; c++)
   {
-    start(fft, y[c], data_width, data_height, x[c], scratch);
-    memcpy(v, x[c], sizeof(float) * plane);
-    LAP(pixel);
-    dcv_fft_forward(fft, v);
-    LAP(fft);
-    conjugate_product(fft, otf[c], v, b[c]);
+    unknown |= dcv_boundary_bound(fft, z[c], data_width, data_height, job->saturation, frame ? -INFINITY : INFINITY, bound[c]);
+    dcv_boundary_fill_holes(fft, z[c], data_width, data_height, model[c]);
+    dcv_boundary_extend(fft, z[c], data_width, data_height);
   }
-  const float r = rho(job) / job->lam;
+  memset(u[0], 0, sizeof(float) * 2 * channels * plane);
+  float rising = rho(job);
   for(int iteration = 0; iteration < job->iterations; iteration++)
   {
-    dcv_tv_shrink(fft, channels, x, u, 1.0f / rho(job), scratch);
+    if(iteration == 0 || unknown)
+    {
+      /* conj(K) Z, with Z first renewed from the model; the model's planes then hold the turned z. */
+      if(iteration > 0)
+      {
+        if(turned(job)) turn_back(fft, model[0], model[1], model[2]);
+        for(int c = 0; c < channels; c++) dcv_boundary_impute(fft, OMEGA, model[c], bound[c], z[c]);
+      }
+      if(turned(job))
+        turn(fft, z[0], z[1], z[2], model[0], model[1], model[2]);
+      else
+        for(int c = 0; c < channels; c++) memcpy(model[c], z[c], sizeof(float) * plane);
+      for(int c = 0; c < channels; c++)
+      {
+        if(iteration == 0) memcpy(x[c], model[c], sizeof(float) * plane);
+        LAP(pixel);
+        dcv_fft_forward(fft, model[c]);
+        LAP(fft);
+        conjugate_product(fft, otf[c], model[c], b[c]);
+      }
+    }
+    dcv_tv_shrink(fft, channels, weights, rising, GROWTH, x, u, scratch);
     for(int c = 0; c < channels; c++)
     {
       LAP(pixel);
       dcv_fft_forward(fft, x[c]);
       LAP(fft);
-      divide(fft, otf[c], b[c], dx, dy, r, x[c]);
-      if(imputes(iteration, job->iterations))
+      divide(fft, otf[c], b[c], dx, dy, rising / job->lam, weights[c], x[c]);
+      if(unknown && iteration < job->iterations - 1)
       {
-        product(fft, otf[c], x[c], v);
+        product(fft, otf[c], x[c], model[c]);
         LAP(pixel);
-        dcv_fft_inverse(fft, v);
+        dcv_fft_inverse(fft, model[c]);
         LAP(fft);
-        impute(fft, y[c], data_width, data_height, job->saturation, v);
-        LAP(pixel);
-        dcv_fft_forward(fft, v);
-        LAP(fft);
-        conjugate_product(fft, otf[c], v, b[c]);
       }
       LAP(pixel);
       dcv_fft_inverse(fft, x[c]);
       LAP(fft);
     }
+    rising *= GROWTH;
   }
+  if(turned(job)) turn_back(fft, x[0], x[1], x[2]);
+  for(int c = 0; c < channels; c++) memcpy(z[c], x[c], sizeof(float) * plane);
+  LAP(pixel);
 #undef LAP
-  for(int c = 0; c < channels; c++) memcpy(y[c], x[c], sizeof(float) * plane);
 }
 
 const dcv_solver dcv_solver_admm = {
-  .name = "admm", .iterations = 6, .rho = rho, .transforms = transforms, .shared_floats = shared_floats, .work_floats = work_floats,
+  .name = "admm", .iterations = 6, .lam = lam, .rho = rho, .transforms = transforms, .shared_floats = shared_floats, .work_floats = work_floats,
   .prepare = prepare, .run = run,
 };
