@@ -74,12 +74,12 @@ static inline dcv_params test_params(void)
   dcv_params params;
   assert_ok(dcv_params_init(&params));
   params.noise = 0.005f;
-  params.lam = 2000.0f;
+  params.gradient = 0.05f;
   params.planning = 0;
   return params;
 }
 
-/* noise and lam set: create, execute, destroy. */
+/* noise and gradient set: create, execute, destroy. */
 static inline dcv_status test_restore(const dcv_params *params, const dcv_image *in, dcv_image *out, const dcv_psf *psf)
 {
   dcv_plan *plan;

@@ -134,7 +134,7 @@ static void memory_answer_is_what_the_plan_takes(void **state)
       assert_ok(dcv_plan_describe(plan, &info));
       assert_true(info.bytes > 0 && bytes >= info.bytes && bytes <= info.bytes + info.bytes / 4 + 65536);
       dcv_params unresolved = j->params;
-      unresolved.noise = unresolved.lam = 0.0f;
+      unresolved.noise = unresolved.gradient = 0.0f;
       assert_ok(dcv_plan_memory(&unresolved, sizes[i][0], sizes[i][1], &j->psf, &automatic));
       assert_true(automatic >= info.bytes);
       dcv_plan_destroy(plan);

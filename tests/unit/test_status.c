@@ -219,7 +219,7 @@ static void unresolved(void **state)
   f->params.noise = 0.0f;
   assert_status(dcv_plan_create(&f->plan, &f->params, 40, 30, &f->psf), DCV_ERROR_UNRESOLVED);
   f->params = test_params();
-  f->params.lam = 0.0f;
+  f->params.gradient = 0.0f;
   assert_status(dcv_plan_create(&f->plan, &f->params, 40, 30, &f->psf), DCV_ERROR_UNRESOLVED);
   assert_null(f->plan);
 }
@@ -230,7 +230,7 @@ static void data(void **state)
   float sigma[3];
   for(size_t i = 0; i < test_floats(&f->in); i++) f->in.data[i] = NAN;
   assert_status(dcv_noise_estimate(&f->in, 3, sigma), DCV_ERROR_DATA);
-  f->params.noise = f->params.lam = 0.0f;
+  f->params.noise = f->params.gradient = 0.0f;
   assert_status(dcv_params_resolve(&f->params, &f->in, &f->psf, NULL), DCV_ERROR_DATA);
   assert_status(dcv_estimate_psf(&f->params, &f->in, &f->psf, NULL, NULL), DCV_ERROR_DATA);
 }
