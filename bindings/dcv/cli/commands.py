@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import os
 import platform
 import resource
@@ -389,8 +390,10 @@ def compare(
         shown = display(a.pixels), display(b.pixels)
         difference = np.clip(10 * (shown[1].astype(np.int32) - shown[0]) + 128, 0, 255).astype(np.uint8)
         row = side_by_side([(first.name, shown[0]), (second.name, shown[1]), ("10 x difference", difference)])
+        data = io.BytesIO()
+        Image.fromarray(row).save(data, pictures.target_format(sheet), quality=pictures.JPEG_QUALITY)
         with atomic(sheet, overwrite=overwrite) as (stream, _):
-            Image.fromarray(row).save(stream, pictures.target_format(sheet), quality=pictures.JPEG_QUALITY)
+            stream.write(data.getbuffer())
     if as_json:
         print_json({"version": dcv.__version__, "a": first, "b": second, "border": border, **told})
     else:

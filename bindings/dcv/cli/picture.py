@@ -7,6 +7,7 @@ first bytes when reading, by its suffix when writing.
 
 from __future__ import annotations
 
+import io
 import struct
 import warnings
 import zlib
@@ -272,7 +273,12 @@ def write(stream: BinaryIO, temporary: Path, picture: Picture, pixels: np.ndarra
         notes.append("JPEG has no alpha: left out")
     flat = codes[:, :, 0] if codes.shape[2] == 1 else codes
     if kind == "TIFF":
-        _write_tiff(stream, flat, picture, with_alpha)
+        try:
+            _write_tiff(stream, flat, picture, with_alpha)
+        except OSError as error:
+            if error.errno:
+                raise
+            raise PictureError("the output could not be written in full: no space left?") from None
     elif kind == "PNG":
         _write_png(stream, flat, picture)
     else:
@@ -332,4 +338,7 @@ def _png_chunk(name: bytes, body: bytes) -> bytes:
 def _write_jpeg(stream: BinaryIO, codes: np.ndarray, picture: Picture) -> None:
     from PIL import Image
 
-    Image.fromarray(codes).save(stream, "JPEG", quality=JPEG_QUALITY, subsampling=0, icc_profile=picture.icc)
+    # By way of memory: Pillow's encoder does not notice when a file ends short.
+    data = io.BytesIO()
+    Image.fromarray(codes).save(data, "JPEG", quality=JPEG_QUALITY, subsampling=0, icc_profile=picture.icc)
+    stream.write(data.getbuffer())
