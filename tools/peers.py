@@ -17,8 +17,6 @@ from typing import Any
 
 import click
 import numpy as np
-import scipy.ndimage
-import skimage.registration
 import skimage.restoration
 from rich.console import Console
 from rich.table import Table
@@ -88,15 +86,6 @@ def non_blind(sharp: np.ndarray, psf: np.ndarray, sigma: float, seed: int, flavo
     return case
 
 
-def aligned_psnr(restored: np.ndarray, truth: np.ndarray, frame: int) -> float:
-    """PSNR after the best shift: a blind PSF is known but for its position."""
-    shift, *_ = skimage.registration.phase_cross_correlation(truth.mean(axis=2), restored.mean(axis=2), upsample_factor=20)
-    if np.abs(shift).max() > frame:
-        return scenes.psnr(restored, truth, 2 * frame)
-    moved = np.stack([scipy.ndimage.shift(restored[:, :, c], shift, order=3, mode="nearest") for c in range(3)], axis=-1)
-    return max(scenes.psnr(moved, truth, 2 * frame), scenes.psnr(restored, truth, 2 * frame))
-
-
 def blind(sharp: np.ndarray, psf: np.ndarray, sigma: float, seed: int, flavour: str, _peers: bool) -> dict[str, float]:
     """One case: PSNR with the estimated and the true PSF, correlation of the PSFs, seconds of the estimation."""
     blurred, truth = scenes.blurred(sharp, psf, sigma, seed)
@@ -107,7 +96,7 @@ def blind(sharp: np.ndarray, psf: np.ndarray, sigma: float, seed: int, flavour: 
     known = dcv.deconvolve(blurred, psf, channel_axis=-1, flavour=flavour)
     return {
         "blurred": scenes.psnr(blurred, truth, 2 * frame),
-        "ours": aligned_psnr(restored, truth, frame),
+        "ours": scenes.aligned_psnr(restored, truth, frame),
         "known_psf": scenes.psnr(known, truth, 2 * frame),
         "correlation": scenes.psf_correlation(estimate.psf, psf),
         "confidence": estimate.confidence,

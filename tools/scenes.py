@@ -8,8 +8,10 @@ boundary it could guess.
 from __future__ import annotations
 
 import numpy as np
+import scipy.ndimage
 import scipy.signal
 import skimage.data
+import skimage.registration
 
 import dcv
 
@@ -44,7 +46,7 @@ def psfs() -> dict[str, np.ndarray]:
         "Gaussian 3": dcv.psf.gaussian(3, 21),
         "disk 3": dcv.psf.disk(3),
         "motion 9, 30°": dcv.psf.motion(9, 30),
-        "shake 17": shake(3, 17),
+        "shake 17": shake(1, 17),
     }
 
 
@@ -67,6 +69,15 @@ def psnr(a: np.ndarray, b: np.ndarray, frame: int = 0) -> float:
     """Peak signal-to-noise ratio in dB for white = 1, without a frame of so many pixels."""
     inner = np.s_[frame : a.shape[0] - frame, frame : a.shape[1] - frame]
     return float(-10 * np.log10(np.mean(np.square(np.subtract(a[inner], b[inner], dtype=np.float64)))))
+
+
+def aligned_psnr(restored: np.ndarray, truth: np.ndarray, frame: int) -> float:
+    """PSNR after the best shift: a blind PSF is known but for its position."""
+    shift, *_ = skimage.registration.phase_cross_correlation(truth.mean(axis=2), restored.mean(axis=2), upsample_factor=20)
+    if np.abs(shift).max() > frame:
+        return psnr(restored, truth, 2 * frame)
+    moved = np.stack([scipy.ndimage.shift(restored[:, :, c], shift, order=3, mode="nearest") for c in range(3)], axis=-1)
+    return max(psnr(moved, truth, 2 * frame), psnr(restored, truth, 2 * frame))
 
 
 def psf_correlation(a: np.ndarray, b: np.ndarray) -> float:
