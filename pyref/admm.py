@@ -8,7 +8,8 @@ Afonso, Bioucas-Dias and Figueiredo 2010). With K the OTF, D the forward differe
     v = w D x + u,   s = 1 - 1 / max(rho |v|, 1),   g = s v,   u = v - g
     X = (lam conj(K) Z + rho F(D^T w (g - u))) / (lam |K|^2 + rho w^2 |D|^2)
 
-rho grows by a fixed factor per iteration (u shrinks by the same one), so that six iterations suffice.
+rho grows tenfold from the first to the last iteration, by a fixed factor each (u shrinks by the same one), so that six
+iterations suffice.
 
 Unknown data (the gap around the frame, non-finite pixels, clipped highlights) follow the majorisation of the masked data
 term: z = y where known; elsewhere z moves to k * x, over-relaxed by omega < 2 (which keeps it convergent). Only windows
@@ -26,7 +27,7 @@ import numpy as np
 from . import boundary, fft, noise, tv
 
 ITERATIONS = 6
-GROWTH = 1.6
+GROWTH = 10.0
 RHO = 0.05
 LAM = 2.25
 PRIORITY = 5.0
@@ -104,6 +105,7 @@ def solve(z, known, psf, lam, rho, iterations=ITERATIONS, weights=(1.0,), white=
     smooth = w * w * fft.gradient_power(shape, dtype)[..., None]
 
     y = z
+    growth = GROWTH ** (1 / max(iterations - 1, 1))
     x = turn(z)
     spectrum_z = fft.forward(x)
     u = np.zeros((2,) + x.shape, dtype)
@@ -118,8 +120,8 @@ def solve(z, known, psf, lam, rho, iterations=ITERATIONS, weights=(1.0,), white=
         b = tv.gradient_adjoint(w * (2 * s - 1) * v)
         spectrum_x = (data * spectrum_z + dtype.type(rho) * fft.forward(b)) / (power + dtype.type(rho) * smooth)
         x = fft.inverse(spectrum_x, shape)
-        u = (1 - s) * v / dtype.type(GROWTH)
-        rho *= GROWTH
+        u = (1 - s) * v / dtype.type(growth)
+        rho *= growth
     return back(x)
 
 
@@ -157,7 +159,7 @@ def restore(y, psf, params=None, white=None, dtype=np.float64, shape=None):
     return x[..., 0] if grey else x
 
 
-def halo(psf, params, tolerance=5e-4, size=512):
+def halo(psf, params, tolerance=3e-4, size=512):
     """Pixels around a tile that its result needs, from the decay of the regularised inverse filter.
 
     What the data do not determine is filled in by the filter n = F^-1[rho |D|^2 / (lam |K|^2 + rho |D|^2)], the identity less
@@ -172,7 +174,7 @@ def halo(psf, params, tolerance=5e-4, size=512):
     """
     psf = np.asarray(psf, float)
     psf = psf[..., None] if psf.ndim == 2 else psf
-    rho = params.rho * GROWTH ** (params.iterations - 1)
+    rho = params.rho * (GROWTH if params.iterations > 1 else 1)
     smooth = rho * fft.gradient_power((size, size))[..., None]
     notch = fft.inverse(smooth / (params.lam * np.abs(fft.otf(psf, (size, size))) ** 2 + smooth), (size, size))
     distance = np.minimum(np.arange(size), size - np.arange(size))
