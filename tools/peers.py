@@ -17,12 +17,12 @@ from typing import Any
 
 import click
 import numpy as np
+import scenes
 import skimage.restoration
 from rich.console import Console
 from rich.table import Table
 
 import dcv
-import scenes
 
 SIGMAS = (0.002, 0.005, 0.01, 0.02)
 BLIND_SIGMAS = (0.005, 0.01)

@@ -63,14 +63,14 @@ def _keep_error(kind: type[BaseException], error: BaseException, traceback: Any)
     call.state.cancelled = 1
 
 
-@ffi.def_extern(onerror=_keep_error)
+@ffi.def_extern(onerror=_keep_error)  # type: ignore[untyped-decorator]
 def dcv_py_progress(user: Any, fraction: float) -> None:
     call = _call(user)
     if call.progress and call.error is None:
         call.progress(fraction)
 
 
-@ffi.def_extern(onerror=_keep_error)
+@ffi.def_extern(onerror=_keep_error)  # type: ignore[untyped-decorator]
 def dcv_py_log(user: Any, level: int, message: Any) -> None:
     call = _call(user)
     if call.log and call.error is None:
@@ -173,9 +173,7 @@ def psf_array(planes: np.ndarray) -> np.ndarray:
 
 def psf_struct(planes: np.ndarray) -> Any:
     """``dcv_psf *`` on the memory of contiguous planes, which the caller keeps alive."""
-    return ffi.new(
-        "dcv_psf *", {"data": ffi.cast("float *", planes.ctypes.data), "size": planes.shape[1], "channels": planes.shape[0]}
-    )
+    return ffi.new("dcv_psf *", {"data": ffi.cast("float *", planes.ctypes.data), "size": planes.shape[1], "channels": planes.shape[0]})
 
 
 def check_psf(planes: np.ndarray) -> None:
@@ -183,9 +181,7 @@ def check_psf(planes: np.ndarray) -> None:
     if not np.isfinite(planes).all():
         raise errors.PsfError("the PSF has values that are not finite")
     if planes.min() < 0:
-        raise errors.PsfError(
-            f"the PSF has negative values (down to {planes.min():.3g}, sum {planes.sum():.3g}); dcv.psf.normalise sets them to 0"
-        )
+        raise errors.PsfError(f"the PSF has negative values (down to {planes.min():.3g}, sum {planes.sum():.3g}); dcv.psf.normalise sets them to 0")
     if not (planes.sum(axis=(1, 2)) > 0).all():
         raise errors.PsfError("the PSF has no positive sum")
     check(lib.dcv_psf_validate(psf_struct(planes)))

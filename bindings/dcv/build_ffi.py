@@ -56,6 +56,7 @@ def declarations(header: str, table: str) -> str:
 
 
 def main(header: str, table: str, output: str) -> None:
+    """Write the extension module's source to `output`."""
     ffi = cffi.FFI()
     ffi.cdef(declarations(Path(header).read_text("utf-8"), Path(table).read_text("utf-8")))
     ffi.cdef(CALL_DECLARATION)

@@ -79,14 +79,14 @@ class Plan:
     Parameters
     ----------
     image : (M, N[, C]) array of float32 or float64
-        Picture to measure the automatic parameters on (`noise`, `lam`): scene-linear, white = 1. It is neither kept nor changed.
+        Picture to measure the automatic parameters on (`noise`, `gradient`): scene-linear, white = 1. It is neither kept nor changed.
     psf : (n, n) or (n, n, 3) array
         Point spread function, n odd, values >= 0; scaled to sum 1.
     channel_axis : int, optional
         Axis of the colour channels; None for a gray picture.
     shape : tuple of int, optional
         (M, N) of the pictures to restore when it is not that of `image`.
-    flavour, solver, priority, noise, lam, iterations, saturation, halo, tile, threads, planning
+    flavour, solver, priority, noise, gradient, lam, iterations, saturation, halo, tile, threads, planning
         As for `dcv.deconvolve`.
     progress, log : callable, optional
         As for `dcv.deconvolve`; for the measurement only.
@@ -125,6 +125,7 @@ class Plan:
         solver: str = "admm",
         priority: float = 0.0,
         noise: float | None = None,
+        gradient: float | None = None,
         lam: float | None = None,
         iterations: int | None = None,
         saturation: float | None = None,
@@ -144,6 +145,7 @@ class Plan:
             solver=solver,
             priority=priority,
             noise=noise,
+            gradient=gradient,
             lam=lam,
             iterations=iterations,
             saturation=saturation,

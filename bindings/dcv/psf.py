@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from . import errors
-from .files import atomic
 from ._core import check, check_psf, ffi, lib, psf_array, psf_planes, psf_struct
+from .files import atomic
 
 FILE_MARK = "dcv_psf"
 FILE_VERSION = 1
@@ -174,8 +174,8 @@ def _read(path: str | os.PathLike[str]) -> tuple[np.ndarray, dict[str, Any]]:
             import tifffile
 
             with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-                array = tiff.pages[0].asarray()
-                metadata = _described(tiff.pages[0].description)
+                array = tiff.pages.first.asarray()
+                metadata = _described(tiff.pages.first.description)
         elif data[:4] == b"\x89PNG":
             import imagecodecs
 

@@ -21,6 +21,7 @@ def deconvolve(
     solver: str = "admm",
     priority: float = 0.0,
     noise: float | None = None,
+    gradient: float | None = None,
     lam: float | None = None,
     iterations: int | None = None,
     saturation: float | None = None,
@@ -51,8 +52,10 @@ def deconvolve(
         From denoise (-1) to deblur (+1); 0 balances for the least error.
     noise : float, 0 to 1, optional
         Standard deviation of the noise relative to white. None: measured on the picture.
+    gradient : float, optional
+        Root mean square of the picture's gradient without the noise, relative to white. None: measured on the picture.
     lam : float, optional
-        Weight of the data term against the total variation. None: from the noise and the gradients.
+        Weight of the data term against the total variation. None: from noise, gradient and priority.
     iterations : int, 0 to 1000, optional
         Iterations of the solver. None: its own number.
     saturation : float, optional
@@ -100,6 +103,7 @@ def deconvolve(
         solver=solver,
         priority=priority,
         noise=noise,
+        gradient=gradient,
         lam=lam,
         iterations=iterations,
         saturation=saturation,

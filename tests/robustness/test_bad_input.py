@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import resource
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -165,7 +164,11 @@ def test_damaged_profile_and_metadata_do_no_harm(run: Run, pictures: Path, tmp_p
     codes = np.full((40, 40, 3), 90, np.uint8)
     codes[::3] = 140
     tifffile.imwrite(
-        tmp_path / "in.tif", codes, photometric="rgb", iccprofile=b"\xff" * 300, extratags=[(34665, 4, 1, 4_000_000_000, True), (700, 1, 4, b"<x:x", True)]
+        tmp_path / "in.tif",
+        codes,
+        photometric="rgb",
+        iccprofile=b"\xff" * 300,
+        extratags=[(34665, 4, 1, 4_000_000_000, True), (700, 1, 4, b"<x:x", True)],
     )
     done = run("deblur", tmp_path / "in.tif", tmp_path / "out.tif", "--psf", pictures / "psf.tif")
     assert done.returncode == 0, done.stderr
@@ -173,7 +176,9 @@ def test_damaged_profile_and_metadata_do_no_harm(run: Run, pictures: Path, tmp_p
     assert tifffile.TiffFile(tmp_path / "out.tif").pages[0].tags.valueof(34675) == b"\xff" * 300
 
 
-@pytest.mark.parametrize("arguments", [("deblur", "in.png", "out.png", "--psf", "none.tif"), ("estimate", "in.png", "psf.tif"), ("compare", "a.png", "b.png")])
+@pytest.mark.parametrize(
+    "arguments", [("deblur", "in.png", "out.png", "--psf", "none.tif"), ("estimate", "in.png", "psf.tif"), ("compare", "a.png", "b.png")]
+)
 def test_other_commands(arguments: tuple[str, ...], run: Run, tmp_path: Path) -> None:
     check(run(*arguments, "-q", cwd=tmp_path), 1, "No such file")
     assert names(tmp_path) == []
@@ -181,13 +186,13 @@ def test_other_commands(arguments: tuple[str, ...], run: Run, tmp_path: Path) ->
 
 def test_closed_pipe(pictures: Path) -> None:
     done = subprocess.run(
-        ["sh", "-c", f"{os.sys.executable} -m dcv psf show {pictures / 'psf.tif'} --json -v | true"], capture_output=True, text=True, timeout=120, check=False
+        ["sh", "-c", f"{os.sys.executable} -m dcv psf show {pictures / 'psf.tif'} --json -v | true"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.stderr == ""
-
-
-def failing_writer(_path: Path) -> Callable[[], None]:
-    raise RuntimeError
 
 
 def test_atomic_leaves_the_old_file(tmp_path: Path) -> None:
@@ -195,10 +200,10 @@ def test_atomic_leaves_the_old_file(tmp_path: Path) -> None:
 
     path = tmp_path / "file.tif"
     path.write_bytes(b"old")
-    with pytest.raises(RuntimeError), atomic(path, overwrite=True) as (stream, temporary):
+    with pytest.raises(RuntimeError), atomic(path, overwrite=True) as (stream, temporary):  # noqa: PT012
         stream.write(b"new")
         assert temporary.parent == tmp_path
-        failing_writer(temporary)
+        raise RuntimeError
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["file.tif"]
 
@@ -207,7 +212,7 @@ def test_file_that_appears_meanwhile_is_kept(tmp_path: Path) -> None:
     from dcv.files import atomic
 
     path = tmp_path / "file.tif"
-    with pytest.raises(FileExistsError), atomic(path, overwrite=False) as (stream, _):
+    with pytest.raises(FileExistsError), atomic(path, overwrite=False) as (stream, _):  # noqa: PT012
         stream.write(b"new")
         path.write_bytes(b"other")
     assert path.read_bytes() == b"other"

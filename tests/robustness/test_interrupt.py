@@ -30,7 +30,19 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_interrupted_command(kind: signal.Signals, wait: float, large: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    command = [sys.executable, "-m", "dcv", "deblur", str(large), str(out / "out.tif"), "--psf", str(large.parent / "psf.tif"), "-v", "--threads", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "dcv",
+        "deblur",
+        str(large),
+        str(out / "out.tif"),
+        "--psf",
+        str(large.parent / "psf.tif"),
+        "-v",
+        "--threads",
+        "1",
+    ]
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     # The program says so itself when it has begun; only then is an interruption its business.

@@ -38,7 +38,19 @@ def test_same_bytes_and_numbers(german: dict[str, str], pictures: Path, tmp_path
         folder = tmp_path / name
         folder.mkdir()
         start = ["-m", "dcv"] if name == "c" else ["-c", SCRIPT]
-        command = [sys.executable, *start, "deblur", str(pictures / "blurred.png"), "out.png", "--psf", str(pictures / "psf.tif"), "--noise", "0.005", "--json", "-q"]
+        command = [
+            sys.executable,
+            *start,
+            "deblur",
+            str(pictures / "blurred.png"),
+            "out.png",
+            "--psf",
+            str(pictures / "psf.tif"),
+            "--noise",
+            "0.005",
+            "--json",
+            "-q",
+        ]
         done = subprocess.run(command, cwd=folder, env=os.environ | environment, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stderr
         texts.append(done.stdout)

@@ -287,7 +287,11 @@ def test_existing_output_is_kept_without_overwrite(run, folder: Path, tmp_path: 
     assert out.read_bytes() == b"precious"
     assert run("deblur", folder / "blurred.png", out, "--psf", folder / "psf.tif", "--overwrite").code == 0
     assert out.read_bytes() != b"precious"
-    for arguments in (("estimate", folder / "blurred.png", out), ("psf", "convert", folder / "psf.tif", out), ("psf", "plot", folder / "psf.tif", out)):
+    for arguments in (
+        ("estimate", folder / "blurred.png", out),
+        ("psf", "convert", folder / "psf.tif", out),
+        ("psf", "plot", folder / "psf.tif", out),
+    ):
         assert run(*arguments).code == 4
 
 

@@ -127,7 +127,7 @@ def test_real_profile_is_srgb() -> None:
     ],
 )
 def test_unusable_profiles_say_why(icc: bytes, channels: int) -> None:
-    with pytest.raises(colour.ProfileError, match="."):
+    with pytest.raises(colour.ProfileError, match=r"\w"):
         colour.profile_curves(icc, channels)
 
 
@@ -272,7 +272,12 @@ def test_metadata_are_copied(origin: str, suffix: str, tmp_path: Path) -> None:
     image = exiv2.ImageFactory.open(str(path))
     image.readMetadata()
     exif = image.exifData()
-    wanted = {"Exif.Image.Make": "Camera & Söhne", "Exif.Image.Orientation": "6", "Exif.Photo.ISOSpeedRatings": "400", "Exif.GPSInfo.GPSLatitudeRef": "N"}
+    wanted = {
+        "Exif.Image.Make": "Camera & Söhne",
+        "Exif.Image.Orientation": "6",
+        "Exif.Photo.ISOSpeedRatings": "400",
+        "Exif.GPSInfo.GPSLatitudeRef": "N",
+    }
     for name, value in wanted.items():
         exif[name] = value
     image.setXmpPacket(XMP.decode())

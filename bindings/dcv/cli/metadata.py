@@ -6,20 +6,19 @@ from __future__ import annotations
 from pathlib import Path
 
 # Tags that say how the pixels of one particular file are stored (TIFF 6.0, section 8), or that travel by another way (ICC, XMP, IPTC).
-STRUCTURE = frozenset(
-    "Exif.Image." + name
-    for name in (
-        "NewSubfileType SubfileType ImageWidth ImageLength BitsPerSample Compression PhotometricInterpretation FillOrder StripOffsets "
-        "SamplesPerPixel RowsPerStrip StripByteCounts MinSampleValue MaxSampleValue PlanarConfiguration Predictor ColorMap TileWidth TileLength "
-        "TileOffsets TileByteCounts SubIFDs ExtraSamples SampleFormat SMinSampleValue SMaxSampleValue JPEGTables YCbCrCoefficients "
-        "YCbCrSubSampling YCbCrPositioning ReferenceBlackWhite InterColorProfile XMLPacket IPTCNAA ImageResources ExifTag GPSTag JPEGInterchangeFormat "
-        "JPEGInterchangeFormatLength"
-    ).split()
-)
+STRUCTURE = """
+    NewSubfileType SubfileType ImageWidth ImageLength BitsPerSample Compression PhotometricInterpretation
+    FillOrder StripOffsets SamplesPerPixel RowsPerStrip StripByteCounts MinSampleValue MaxSampleValue
+    PlanarConfiguration Predictor ColorMap TileWidth TileLength TileOffsets TileByteCounts SubIFDs
+    ExtraSamples SampleFormat SMinSampleValue SMaxSampleValue JPEGTables YCbCrCoefficients YCbCrSubSampling
+    YCbCrPositioning ReferenceBlackWhite InterColorProfile XMLPacket IPTCNAA ImageResources ExifTag GPSTag
+    JPEGInterchangeFormat JPEGInterchangeFormatLength
+"""
+STRUCTURE_KEYS = frozenset("Exif.Image." + name for name in STRUCTURE.split())
 
 
 def _is_structure(key: str) -> bool:
-    return key in STRUCTURE or key.startswith(("Exif.Thumbnail.", "Exif.SubImage", "Exif.Image2.", "Exif.Image3."))
+    return key in STRUCTURE_KEYS or key.startswith(("Exif.Thumbnail.", "Exif.SubImage", "Exif.Image2.", "Exif.Image3."))
 
 
 class MetadataError(OSError):

@@ -43,7 +43,7 @@ def table_options(*names: str, **changed_help: str) -> Callable[[Any], Any]:
         for name in reversed(names):
             row = TABLE[name]
             if row.type == "enum":
-                kind: click.ParamType = click.Choice(row.choices)
+                kind: click.ParamType[Any] = click.Choice(row.choices)
             elif row.type == "int":
                 kind = click.IntRange(int(row.min), int(row.max))
             else:
@@ -67,7 +67,7 @@ def common_options(command: Any) -> Any:
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an existing output.")
 
 
-class WindowType(click.ParamType):
+class WindowType(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.3 on
     """X,Y,W,H in pixels."""
 
     name = "x,y,w,h"

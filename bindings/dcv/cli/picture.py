@@ -160,7 +160,7 @@ def _read_tiff(path: Path) -> _Codes:
 
     with warnings.catch_warnings(), tifffile.TiffFile(path) as tiff:
         warnings.simplefilter("ignore")
-        page = tiff.pages[0]
+        page = tiff.pages.first
         photometric = tifffile.PHOTOMETRIC(page.photometric)
         white_is_zero = photometric == tifffile.PHOTOMETRIC.MINISWHITE
         if photometric not in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB) and not (
@@ -215,11 +215,11 @@ def _png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def _read_jpeg(path: Path) -> _Codes:
-    from PIL import Image
+    from PIL import Image, JpegImagePlugin
 
     Image.MAX_IMAGE_PIXELS = None
     with Image.open(path) as image:
-        if image.mode not in ("L", "RGB"):
+        if not isinstance(image, JpegImagePlugin.JpegImageFile) or image.mode not in ("L", "RGB"):
             raise PictureError(f"{image.mode} JPEG is not supported: gray or RGB")
         codes = np.asarray(image)
         icc = image.info.get("icc_profile")
