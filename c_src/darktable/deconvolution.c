@@ -660,6 +660,7 @@ static int32_t _estimate_run(dt_job_t *job)
 {
   estimate_t *e = dt_control_job_get_params(job);
   e->job = job; // valid while this function runs
+  const double start = dt_get_wtime();
   const char *error = _estimate_on_image(e, "deconvolution");
   if(_estimate_cancelled(e))
     g_atomic_int_set(&e->cancel, TRUE);
@@ -667,6 +668,7 @@ static int32_t _estimate_run(dt_job_t *job)
     e->error = g_strdup(error);
   else
     e->learnt = TRUE;
+  dt_print(DT_DEBUG_PERF, "[deconvolution] measuring the sample took %.3f secs\n", dt_get_wtime() - start);
   return 0;
 }
 
@@ -975,6 +977,7 @@ void gui_init(dt_iop_module_t *self)
   g->picker = dt_color_picker_new(self, DT_COLOR_PICKER_AREA, row);
   gtk_widget_set_tooltip_text(g->picker, _("draw the sample window on the picture:\n"
                                            "a part with clear contours, in one plane, without clipped highlights"));
+  dt_action_define_iop(self, NULL, N_("pick sample window"), g->picker, &dt_action_def_toggle);
   g_signal_connect(G_OBJECT(g->picker), "toggled", G_CALLBACK(_picker_toggled), self);
   GtkWidget *load = dt_iop_button_new(self, N_("load blur"), G_CALLBACK(_load_clicked), FALSE, 0, 0, dtgtk_cairo_paint_directory, 0, row);
   gtk_widget_set_tooltip_text(load, _("take the blur from a TIFF file, as the command dcv writes it"));

@@ -30,6 +30,9 @@ DEFAULTS = {
     "confidence": 0.0,
 }
 
+NAMES = ("source", "blur_size", "window", "priority", "flavour", "sigma", "radius", "length", "angle", "blur", "iterations", "noise")
+NAMES += ("measured_noise", "confidence")
+
 SIDECAR = """<?xml version="1.0" encoding="UTF-8"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="XMP Core 4.4.0-Exiv2">
  <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
@@ -84,6 +87,15 @@ def pack(psf=None, **fields):
         f["angle"], f["blur"], f["iterations"], f["noise"], f["measured_noise"], f["confidence"], size, channels, check,
         *stored,
     )  # fmt: skip
+
+
+def unpack(params):
+    """The fields of a struct as a dict; "psf" is None or (channels, S, S), peak 1 in each channel."""
+    values = list(PARAMS.unpack(params))
+    fields = {name: tuple(values.pop(0) for _ in range(4)) if name == "window" else values.pop(0) for name in NAMES}
+    size, channels, _ = values[:3]
+    fields["psf"] = np.reshape(values[3 : 3 + size * size * channels], (channels, size, size)) / 65535 if size else None
+    return fields
 
 
 def encode(params):
