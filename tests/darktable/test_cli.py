@@ -9,7 +9,7 @@ import subprocess
 import numpy as np
 import pytest
 import xmp
-from conftest import NOISE, SIGMA, Darktable, psnr
+from conftest import NOISE, PROJECT, SIGMA, Darktable, psnr
 
 KNOWN = {"source": "gaussian", "sigma": SIGMA, "measured_noise": NOISE}
 
@@ -163,7 +163,6 @@ def test_style(darktable, pictures, tmp_path, sharp, export):
 
 
 def test_uninstall_leaves_nothing(tmp_path):
-    from conftest import PROJECT
 
     tool, target = PROJECT / "tools" / "install-darktable", tmp_path / "target"
     command = [tool, "--prefix", target]
