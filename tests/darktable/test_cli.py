@@ -163,7 +163,6 @@ def test_style(darktable, pictures, tmp_path, sharp, export):
 
 
 def test_uninstall_leaves_nothing(tmp_path):
-
     tool, target = PROJECT / "tools" / "install-darktable", tmp_path / "target"
     command = [tool, "--prefix", target]
     if os.environ.get("LIBDCV"):
