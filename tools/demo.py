@@ -20,7 +20,6 @@ from typing import Any
 import imagecodecs
 import numpy as np
 import scenes
-import scipy.ndimage
 import skimage.data
 import tifffile
 from PIL import Image
@@ -34,7 +33,6 @@ from dcv.cli.report import display, psf_picture, side_by_side
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "demo-output"
 CLOCK_BLUR_SIZE = 31
-LARGE = (4000, 6000)
 
 # Picture, PSF, noise, and the part shown on the sheet: x, y, width, height.
 CASES = (
@@ -132,24 +130,11 @@ def known(name: str, psf_name: str, sigma: float, window: tuple[int, int, int, i
     }, row
 
 
-def large_picture(psf: np.ndarray) -> np.ndarray:
-    """24 megapixels: the three pictures mirrored side by side, periodic, so that one blurred cell of 1000 x 1000 serves them all; with noise."""
-    astronaut = scenes.sharp_picture("astronaut")[6:506, 6:506]
-    coffee = scenes.sharp_picture("coffee")[:, 50:550]
-    chelsea = np.pad(scenes.sharp_picture("chelsea")[100:200], ((0, 0), (0, 49), (0, 0)), mode="reflect")
-    column = np.concatenate([astronaut, coffee, chelsea])
-    cell = np.concatenate([column, column[:, ::-1]], axis=1)
-    cell = np.stack([scipy.ndimage.convolve(cell[:, :, c], psf, mode="wrap") for c in range(3)], axis=-1)
-    whole = np.tile(cell, (LARGE[0] // cell.shape[0], LARGE[1] // cell.shape[1], 1))
-    whole += 0.005 * np.random.default_rng(7).standard_normal(whole.shape, dtype=np.float32)
-    return whole
-
-
 def large() -> dict[str, Any]:
     """24 megapixels, 16 bits, known PSF of 15 pixels."""
     psf = scenes.shake(10, 15)
     dcv.psf.save(OUT / "large-psf.tif", psf)
-    whole = large_picture(psf)
+    whole = scenes.large_picture(psf)
     codes = np.empty(whole.shape, np.uint16)
     picture.colour.encode(whole, (picture.colour.LINEAR,) * 3, codes)
     tifffile.imwrite(OUT / "large-blurred.tif", codes, photometric="rgb")

@@ -65,6 +65,21 @@ def crop(sharp: np.ndarray, side: int) -> np.ndarray:
     return sharp[top : top + height, left : left + width]
 
 
+def large_picture(psf: np.ndarray | None) -> np.ndarray:
+    """6000 x 4000 pixels: the three pictures mirrored side by side, periodic, so that one blurred cell of 1000 x 1000 serves them all; with noise."""
+    astronaut = sharp_picture("astronaut")[6:506, 6:506]
+    coffee = sharp_picture("coffee")[:, 50:550]
+    chelsea = np.pad(sharp_picture("chelsea")[100:200], ((0, 0), (0, 49), (0, 0)), mode="reflect")
+    column = np.concatenate([astronaut, coffee, chelsea])
+    cell = np.concatenate([column, column[:, ::-1]], axis=1)
+    if psf is not None:
+        cell = np.stack([scipy.ndimage.convolve(cell[:, :, c], psf, mode="wrap") for c in range(3)], axis=-1)
+    whole = np.tile(cell, (4000 // cell.shape[0], 6000 // cell.shape[1], 1))
+    if psf is not None:
+        whole += 0.005 * np.random.default_rng(7).standard_normal(whole.shape, dtype=np.float32)
+    return whole
+
+
 def psnr(a: np.ndarray, b: np.ndarray, frame: int = 0) -> float:
     """Peak signal-to-noise ratio in dB for white = 1, without a frame of so many pixels."""
     inner = np.s_[frame : a.shape[0] - frame, frame : a.shape[1] - frame]
