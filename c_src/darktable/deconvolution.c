@@ -3,11 +3,11 @@
  * deconvolution: image operation for darktable that undoes a known or estimated blur.
  *
  * The picture is modelled, in linear light, as y = k * x + n. The PSF k is either described (Gaussian, disk, motion) or estimated once, on
- * full-resolution pixels of a sample window, and kept in the parameters together with the noise measured there. All pipes restore with these
+ * full-resolution pixels of a sample window, and kept in the parameters together with noise and gradient measured there. All pipes restore with these
  * stored numbers, never with ones measured on the pixels at hand: so preview, tiles and export agree.
  *
- * At pipe scale s (roi_in->scale / piece->iscale) the PSF is resampled by s, the noise is averaged down to s * noise, and below about a pixel
- * of blur the picture passes through. Everything numerical is done by libdcv (dcv.h).
+ * At pipe scale s (roi_in->scale / piece->iscale) the PSF is resampled by s, the noise is averaged down to s * noise, the gradient of the
+ * blurred picture grows to gradient / s, and below about a pixel of blur the picture passes through. Everything numerical is done by libdcv (dcv.h).
  *
  * Limits: one PSF for the whole picture; the PSF of a picture warped after the shot (lens correction before this module) varies.
  */
@@ -88,7 +88,8 @@ typedef struct dt_iop_deconvolution_params_t
   dt_iop_deconvolution_blur_t blur; // $DEFAULT: DT_DECONVOLUTION_MOVING $DESCRIPTION: "blur type"
   int iterations;  // $MIN: 0 $MAX: 200 $DEFAULT: 0 $DESCRIPTION: "iterations"
   float noise;     // $MIN: 0.0 $MAX: 0.2 $DEFAULT: 0.0 $DESCRIPTION: "noise"
-  float measured_noise; // $MIN: 0.0 $MAX: 1.0 $DEFAULT: 0.0
+  float measured_noise;    // $MIN: 0.0 $MAX: 1.0 $DEFAULT: 0.0
+  float measured_gradient; // $MIN: 0.0 $MAX: 1000.0 $DEFAULT: 0.0
   float confidence;     // $MIN: 0.0 $MAX: 1.0 $DEFAULT: 0.0
   int psf_size;         // $MIN: 0 $MAX: 33 $DEFAULT: 0
   int psf_channels;     // $MIN: 0 $MAX: 3 $DEFAULT: 0
@@ -98,8 +99,9 @@ typedef struct dt_iop_deconvolution_params_t
 
 G_STATIC_ASSERT(PSF_CODEC_VALUES <= 3268);
 
-// Noise assumed where none was measured (params written by hand): that of a clean photograph at base sensitivity.
+// Assumed where nothing was measured (params written by hand): a clean photograph at base sensitivity, with a blur of a pixel or two.
 #define ASSUMED_NOISE 0.005f
+#define ASSUMED_GRADIENT 0.06f
 // A blur narrower than this, in pixels of the pipe (rms radius), is not worth restoring: the PSF is a delta to within rounding.
 #define LEAST_RADIUS 0.35f
 // Sides of the sample used for estimation: more pixels add time and no information.
@@ -208,7 +210,7 @@ static gboolean _params_sane(const dt_iop_deconvolution_params_t *p)
                   && (unsigned)p->blur <= DT_DECONVOLUTION_STATIC && p->iterations >= 0 && p->iterations <= 200 && p->blur_size >= 3
                   && p->blur_size <= PSF_CODEC_SIDE && _in(p->priority, -1.0f, 1.0f) && _in(p->sigma, 0.3f, 10.0f)
                   && _in(p->radius, 0.5f, 20.0f) && _in(p->length, 1.0f, 60.0f) && _in(p->angle, -90.0f, 90.0f) && _in(p->noise, 0.0f, 0.2f)
-                  && _in(p->measured_noise, 0.0f, 1.0f) && _in(p->confidence, 0.0f, 1.0f);
+                  && _in(p->measured_noise, 0.0f, 1.0f) && _in(p->measured_gradient, 0.0f, 1000.0f) && _in(p->confidence, 0.0f, 1.0f);
   for(int k = 0; k < 4; k++) sane = sane && _in(p->window[k], 0.0f, 1.0f);
   return sane;
 }
@@ -230,7 +232,7 @@ static state_t _make_psf(const dt_iop_deconvolution_params_t *p, dcv_psf *psf)
   return dcv_psf_make(psf, kind[p->source], a[p->source], p->angle) == DCV_OK ? STATE_READY : STATE_DAMAGED;
 }
 
-// The core's parameters; noise is 0 where it has neither been measured nor set.
+// The core's parameters; noise and gradient are 0 where they have neither been measured nor set.
 static void _core_params(const dt_iop_deconvolution_params_t *p, dcv_params *core)
 {
   dcv_params_init(core);
@@ -239,6 +241,7 @@ static void _core_params(const dt_iop_deconvolution_params_t *p, dcv_params *cor
   core->blur = p->blur == DT_DECONVOLUTION_STATIC;
   if(p->iterations > 0) core->iterations = p->iterations;
   core->noise = p->noise > 0.0f ? p->noise : p->measured_noise;
+  core->gradient = p->measured_gradient;
 }
 
 void init(dt_iop_module_t *self)
@@ -328,14 +331,7 @@ void commit_params(dt_iop_module_t *self, dt_iop_params_t *params, dt_dev_pixelp
   d->psf_channels = psf.channels;
   _core_params(p, &d->core);
   if(d->core.noise == 0.0f) d->core.noise = ASSUMED_NOISE;
-}
-
-// What follows from the noise. The noise being known, the core takes nothing from the picture it is given.
-static dcv_status _resolve(dcv_params *core, const dcv_psf *psf)
-{
-  float grey[4] = { 0.5f, 0.5f, 0.5f, 1.0f };
-  const dcv_image pixel = { .data = grey, .width = 1, .height = 1, .pixel_stride = 4, .row_stride = 4 };
-  return dcv_params_resolve(core, &pixel, psf, NULL);
+  if(d->core.gradient == 0.0f) d->core.gradient = ASSUMED_GRADIENT;
 }
 
 // Brings PSF and parameters to the scale of the pipe. TRUE when there is something to restore.
@@ -356,6 +352,7 @@ static gboolean _at_scale(dt_iop_deconvolution_data_t *d, const float scale)
   {
     scaled->size = dcv_psf_resampled_size(psf.size, scale);
     d->scaled_core.noise = d->core.noise * MIN(scale, 1.0f); // averaging
+    d->scaled_core.gradient = d->core.gradient / scale;      // of a blurred, hence smooth, picture
     if(scaled->size * scaled->size * scaled->channels > DCV_PSF_MAX * DCV_PSF_MAX)
       d->status = DCV_ERROR_PSF;
     else
@@ -368,7 +365,6 @@ static gboolean _at_scale(dt_iop_deconvolution_data_t *d, const float scale)
   int32_t halo = 0;
   if(d->status == DCV_OK) d->status = dcv_psf_radius(scaled, &radius);
   if(d->status == DCV_OK && radius < LEAST_RADIUS) return FALSE;
-  if(d->status == DCV_OK) d->status = _resolve(&d->scaled_core, scaled);
   if(d->status == DCV_OK) d->status = dcv_halo(&d->scaled_core, scaled, &halo);
   d->halo = halo;
   d->active = d->status == DCV_OK;
@@ -532,6 +528,7 @@ static const char *_learn(estimate_t *e, const dcv_image *sample)
   dcv_params core;
   _core_params(p, &core);
   core.noise = p->noise; // 0: measured on this sample
+  core.gradient = 0.0f;
   dcv_psf psf = { .data = values };
   dcv_status status = DCV_OK;
   if(e->psf_wanted)
@@ -550,6 +547,7 @@ static const char *_learn(estimate_t *e, const dcv_image *sample)
   if(status == DCV_OK)
   {
     p->measured_noise = core.noise;
+    p->measured_gradient = core.gradient;
     if(e->psf_wanted)
     {
       if(psf_encode(values, psf.size, psf.channels, p->psf, &p->psf_check) != PSF_CODEC_OK) status = DCV_ERROR_PSF;
@@ -632,6 +630,7 @@ static gboolean _estimate_finish(gpointer user)
     if(e->learnt)
     {
       p->measured_noise = e->params.measured_noise;
+      p->measured_gradient = e->params.measured_gradient;
       if(e->psf_wanted)
       {
         p->confidence = e->params.confidence;

@@ -11,7 +11,7 @@ import numpy as np
 SOURCE = {"estimated": 0, "gaussian": 1, "disk": 2, "motion": 3}
 FLAVOUR = {"fast": 0, "normal": 1, "best": 2}
 PSF_VALUES = 33 * 33 * 3  # the array in the struct is one longer, for its alignment
-PARAMS = struct.Struct("<ii4ffi4fiifffiiI3268H")
+PARAMS = struct.Struct("<ii4ffi4fii4fiiI3268H")
 
 DEFAULTS = {
     "source": "estimated",
@@ -27,11 +27,12 @@ DEFAULTS = {
     "iterations": 0,
     "noise": 0.0,
     "measured_noise": 0.0,
+    "measured_gradient": 0.0,
     "confidence": 0.0,
 }
 
 NAMES = ("source", "blur_size", "window", "priority", "flavour", "sigma", "radius", "length", "angle", "blur", "iterations", "noise")
-NAMES += ("measured_noise", "confidence")
+NAMES += ("measured_noise", "measured_gradient", "confidence")
 
 SIDECAR = """<?xml version="1.0" encoding="UTF-8"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="XMP Core 4.4.0-Exiv2">
@@ -84,7 +85,7 @@ def pack(psf=None, **fields):
         check = checksum(size, channels, code)
     return PARAMS.pack(
         SOURCE[f["source"]], f["blur_size"], *f["window"], f["priority"], FLAVOUR[f["flavour"]], f["sigma"], f["radius"], f["length"],
-        f["angle"], f["blur"], f["iterations"], f["noise"], f["measured_noise"], f["confidence"], size, channels, check,
+        f["angle"], f["blur"], f["iterations"], f["noise"], f["measured_noise"], f["measured_gradient"], f["confidence"], size, channels, check,
         *stored,
     )  # fmt: skip
 
