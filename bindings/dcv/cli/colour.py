@@ -134,17 +134,19 @@ def profile_curves(icc: bytes, channels: int) -> tuple[Curve, ...]:
     return tuple(parsed[tags[name]] for name in names)
 
 
-def linearise(codes: np.ndarray, curves: tuple[Curve, ...], out: np.ndarray) -> None:
-    """Code values (M, N, C), integers or floats, as linear light in `out` (float32, same shape)."""
+def linearise(codes: np.ndarray, curves: tuple[Curve, ...], out: np.ndarray, rows: int = 128) -> None:
+    """Code values (M, N, C), integers or floats, as linear light in `out` (float32, same shape). A few rows at a time."""
     if codes.dtype.kind == "u":
         white = np.iinfo(codes.dtype).max
         grid = np.arange(white + 1, dtype=np.float64) / white
         tables = {id(curve): curve.decode(grid).astype(np.float32) for curve in curves}
-        if len(tables) == 1:
-            np.take(tables[id(curves[0])], codes, out=out, mode="clip")
-            return
-        for channel, curve in enumerate(curves):
-            out[:, :, channel] = tables[id(curve)][codes[:, :, channel]]
+        for top in range(0, len(codes), rows):
+            band = codes[top : top + rows]
+            if len(tables) == 1:
+                out[top : top + rows] = tables[id(curves[0])][band]
+                continue
+            for channel, curve in enumerate(curves):
+                out[top : top + rows, :, channel] = tables[id(curve)][band[:, :, channel]]
         return
     for channel, curve in enumerate(curves):
         out[:, :, channel] = curve.decode(codes[:, :, channel].astype(np.float32, copy=False))
