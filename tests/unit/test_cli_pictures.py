@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 import tempfile
 from pathlib import Path
@@ -50,7 +51,7 @@ def write(path: Path, source: picture.Picture, pixels: np.ndarray | None = None,
     kind = picture.target_format(path)
     depth = picture.target_depth(source, kind, depth)
     with open(path, "w+b") as stream:
-        return picture.write(stream, path, source, source.pixels if pixels is None else pixels, kind, depth)
+        return picture.write(stream, path, source if pixels is None else dataclasses.replace(source, pixels=pixels), kind, depth)
 
 
 # ---- curves --------------------------------------------------------------------------------------------------------------------------

@@ -182,9 +182,10 @@ class Deblur:
         with plan, watch("restore"), report.progress("restoring") as progress:
             restored = plan.execute(array, progress=progress, log=report.log)
         assert plan.result is not None
-        restored = restored.reshape(picture.pixels.shape)
+        picture.pixels = restored.reshape(picture.pixels.shape)
+        del array, restored
         with watch("write"), atomic(output, overwrite=self.overwrite) as (stream, temporary):
-            notes = pictures.write(stream, temporary, picture, restored, kind, depth, linear=self.linear)
+            notes = pictures.write(stream, temporary, picture, kind, depth, linear=self.linear)
         if self.save_psf:
             save_psf_file(self.save_psf, psf, {**told["psf"], "of": source.name}, self.overwrite)
             told["psf"]["file"] = self.save_psf

@@ -256,38 +256,39 @@ def target_curves(picture: Picture, depth: str) -> tuple[colour.Curve, ...]:
     return (colour.SRGB if depth in ("8", "16") else colour.LINEAR,) * len(picture.curves)
 
 
-def write(stream: BinaryIO, temporary: Path, picture: Picture, pixels: np.ndarray, kind: str, depth: str, *, linear: bool = False) -> list[str]:
-    """Write linear `pixels` with everything else from `picture`; returns notes for the user.
+def write(stream: BinaryIO, temporary: Path, picture: Picture, kind: str, depth: str, *, linear: bool = False) -> list[str]:
+    """Write a picture, with the metadata of the file at its `path`; returns notes for the user.
 
     `stream` is open for writing at `temporary`, whose metadata are added once the pixels are there. `linear`: leave the values linear.
     """
-    notes: list[str] = []
-    curves = picture.curves if linear else target_curves(picture, depth)
-    light = pixels.shape[2]
-    with_alpha = picture.alpha is not None and kind != "JPEG"
-    codes = np.empty((*pixels.shape[:2], light + with_alpha), DEPTHS[depth])
-    colour.encode(pixels, curves, codes[:, :, :light])
-    if picture.alpha is not None and with_alpha:
-        codes[:, :, light] = _convert_alpha(picture.alpha, codes.dtype)
-    elif picture.alpha is not None:
-        notes.append("JPEG has no alpha: left out")
-    flat = codes[:, :, 0] if codes.shape[2] == 1 else codes
+    notes = [] if picture.alpha is None or kind != "JPEG" else ["JPEG has no alpha: left out"]
+    codes = _codes(picture, kind, depth, linear)
     if kind == "TIFF":
         try:
-            _write_tiff(stream, flat, picture, with_alpha)
+            _write_tiff(stream, codes, picture)
         except OSError as error:
             if error.errno:
                 raise
             raise PictureError("the output could not be written in full: no space left?") from None
     elif kind == "PNG":
-        _write_png(stream, flat, picture)
+        _write_png(stream, codes, picture)
     else:
-        _write_jpeg(stream, flat, picture)
+        _write_jpeg(stream, codes, picture)
+    del codes
     stream.flush()
     failure = metadata.copy(picture.path, temporary)
-    if failure:
-        notes.append(f"EXIF and XMP not copied: {failure}")
-    return notes
+    return [*notes, f"EXIF and XMP not copied: {failure}"] if failure else notes
+
+
+def _codes(picture: Picture, kind: str, depth: str, linear: bool) -> np.ndarray:
+    """The file's values, (M, N) or (M, N, C), with alpha where the format has it."""
+    height, width, light = picture.pixels.shape
+    alpha = picture.alpha if kind != "JPEG" else None
+    codes = np.empty((height, width, light + (alpha is not None)), DEPTHS[depth])
+    colour.encode(picture.pixels, picture.curves if linear else target_curves(picture, depth), codes[:, :, :light])
+    if alpha is not None:
+        codes[:, :, light] = _convert_alpha(alpha, codes.dtype)
+    return codes[:, :, 0] if codes.shape[2] == 1 else codes
 
 
 def _convert_alpha(alpha: np.ndarray, kind: np.dtype) -> np.ndarray:
@@ -299,14 +300,14 @@ def _convert_alpha(alpha: np.ndarray, kind: np.dtype) -> np.ndarray:
     return share.astype(kind)
 
 
-def _write_tiff(stream: BinaryIO, codes: np.ndarray, picture: Picture, with_alpha: bool) -> None:
+def _write_tiff(stream: BinaryIO, codes: np.ndarray, picture: Picture) -> None:
     import tifffile
 
     tifffile.imwrite(
         stream,
         codes,
         photometric="rgb" if picture.pixels.shape[2] == 3 else "minisblack",
-        extrasamples=["assocalpha" if picture.associated_alpha else "unassalpha"] if with_alpha else None,
+        extrasamples=["assocalpha" if picture.associated_alpha else "unassalpha"] if picture.alpha is not None else None,
         planarconfig="contig" if codes.ndim == 3 else None,
         compression="zlib" if picture.compressed else None,
         predictor=picture.compressed,
