@@ -1,0 +1,108 @@
+"""What the solvers share: the restoration as a problem on a periodic domain, and the loop around it.
+
+A solver is a module (`mm`, `pam`, `pd`, `rl`) with ``parameters`` as in `admm` and ``solve(problem, params, iterations, watch)``, which returns x
+(P, Q, C). ``watch(t, x, model)`` is called
+with the state x after t = 1, 2 .. iterations - 1 iterations and its blurred form k * x; a true answer ends the run with that state.
+"""
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import boundary, fft
+from .admm import CHROMA, COLOUR
+
+
+@dataclass
+class Problem:
+    """Data of one restoration, (P, Q, C) unless said otherwise.
+
+    y : data, every value finite; bound : +inf where y is known, y where clipped, -inf where unknown
+    k : (P, Q // 2 + 1, 1 or C), OTF; weights : (C,), of the channels' differences; colour : (C, C) orthonormal, channels in rows
+    """
+
+    y: np.ndarray
+    bound: np.ndarray
+    k: np.ndarray
+    weights: np.ndarray
+    colour: np.ndarray
+
+    @property
+    def shape(self):
+        """(P, Q)."""
+        return self.y.shape[:2]
+
+    def turn(self, a):
+        """Channels to luminance and chroma (the same array where the channels are not turned)."""
+        return a @ self.colour.T
+
+    def back(self, a):
+        """Inverse of `turn`."""
+        return a @ self.colour
+
+    def blur(self, spectrum):
+        """k * x from the spectrum of the turned x."""
+        return self.back(fft.inverse(self.k * spectrum, self.shape))
+
+    def impute(self, z, model, omega):
+        """Renew unknown data: z + omega (model - z), not below y where clipped."""
+        return np.where(self.bound == np.inf, z, np.maximum(z + z.dtype.type(omega) * (model - z), self.bound))
+
+    def residual(self, model):
+        """Gradient of the data term with respect to the model: k * x - y, without unknown data and upward errors of clipped data."""
+        return np.where(self.bound == np.inf, model - self.y, np.minimum(model - self.bound, 0))
+
+
+def problem(y, psf, white=None, dtype=np.float64, shape=None, frame=True):
+    """Set a picture up on a periodic domain.
+
+    Parameters
+    ----------
+    y : (M, N, C) array, scene-linear, non-finite where unknown
+    psf : (n, n) or (n, n, C), n odd, sum 1
+    white : clipping level of the data, None if nothing is clipped
+    dtype : float64 or float32
+    shape : periodic domain (P, Q); default `boundary.domain`
+    frame : whether the gap is unknown (a picture's frame) or taken as data (a tile's cut edge)
+    """
+    y, psf = np.asarray(y, dtype), np.asarray(psf, dtype)
+    shape = boundary.domain(y.shape, max(psf.shape[:2]) // 2) if shape is None else tuple(shape)
+    filled, known = boundary.fill_holes(y)
+    bound = np.full(shape + y.shape[2:], -np.inf if frame else np.inf, dtype)
+    clipped = known & (filled >= (np.inf if white is None else white))
+    bound[: y.shape[0], : y.shape[1]] = np.where(clipped, filled, np.where(known, np.inf, -np.inf))
+    turned = y.shape[2] == 3 and psf.ndim == 2
+    k = fft.otf(psf, shape, dtype)
+    return Problem(
+        boundary.extend(filled, shape), bound, k[..., None] if k.ndim == 2 else k,
+        np.array([1, CHROMA, CHROMA] if turned else [1] * y.shape[2], dtype),
+        (COLOUR if turned else np.eye(y.shape[2])).astype(dtype),
+    )
+
+
+def restore(solver, y, psf, params=None, iterations=None, white=None, dtype=np.float64, shape=None, frame=True, watch=None):
+    """Restored picture, like `admm.restore` for one of the other solvers.
+
+    Parameters
+    ----------
+    solver : module, see above
+    params : admm.Parameters; None: automatic
+    iterations : None: the solver's own number
+    y, psf, white, dtype, shape, frame : as for `problem`; y may be (M, N)
+    watch : called with x and k * x on the picture, see above
+
+    Returns
+    -------
+    array like y, dtype `dtype`, not clipped
+    """
+    y = np.asarray(y, dtype)
+    grey = y.ndim == 2
+    y = y[..., None] if grey else y
+    params = solver.parameters(y, psf) if params is None else params
+    inside = np.s_[: y.shape[0], : y.shape[1]]
+
+    def cropped(t, x, model):
+        return watch(t, x[inside], model[inside])
+
+    options = {} if iterations is None else {"iterations": iterations}
+    x = solver.solve(problem(y, psf, white, dtype, shape, frame), params, watch=cropped if watch else None, **options)[inside]
+    return x[..., 0] if grey else x
