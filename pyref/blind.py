@@ -27,8 +27,8 @@ from .pyramid import resize, resize_psf, schedule
 
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 CONTRAST = 0.2      # standard deviation the window is scaled to; lam and GAMMA refer to it
-LAM = 1e-2          # weight of the gradient count at the coarsest scale
-LAM_DECAY = 1.1     # divisor per round
+LAM = 0.1           # weight of the gradient count at the coarsest scale
+LAM_DECAY = 1.15    # divisor per round
 LAM_FINE = 1e-4     # floor, reached by the refinement
 LAM_NOISE = 10.0    # the same, relative to the variance of the noise: below it the PSF gains a peak that copies the noise
 FINE_DECAY = 2.0    # divisor per round of the refinement
@@ -166,7 +166,7 @@ class Scale:
         return k, lam, change
 
 
-def estimate_gray(y: np.ndarray, size: int, noise: float, lam: float = LAM) -> tuple[np.ndarray, list]:
+def estimate_gray(y: np.ndarray, size: int, noise: float, lam: float) -> tuple[np.ndarray, list]:
     """PSF (size, size) of a gray window (M, N) with white noise of standard deviation `noise`, and the diagnostics of each scale."""
     scale = CONTRAST / max(float(y.std()), 1e-12)
     y = (y * scale).astype(np.float32)
@@ -191,5 +191,5 @@ def estimate(y: np.ndarray, size: int, *, noise: float | None = None) -> Estimat
     """PSF of the sample window y (M, N) or (M, N, 3), scene-linear; size odd, 3 to 33."""
     gray = y if y.ndim == 2 else y @ LUMINANCE
     noise = noise_level(gray) if noise is None else noise
-    k, log = estimate_gray(gray, size, noise)
+    k, log = estimate_gray(gray, size, noise, LAM)
     return Estimate(k, 1.0, noise, log)
