@@ -6,7 +6,7 @@
  * full-resolution pixels of a sample window, and kept in the parameters together with noise and gradient measured there. All pipes restore with these
  * stored numbers, never with ones measured on the pixels at hand: so preview, tiles and export agree.
  *
- * At pipe scale s (roi_in->scale / piece->iscale) the PSF is resampled by s, the noise is averaged down to s * noise, the gradient of the
+ * At pipe scale s (roi_in->scale / piece->iscale) the PSF is resampled by s, the noise falls to sqrt(s) * noise, the gradient of the
  * blurred picture grows to gradient / s, and below about a pixel of blur the picture passes through. Everything numerical is done by libdcv (dcv.h).
  *
  * Limits: one PSF for the whole picture; the PSF of a picture warped after the shot (lens correction before this module) varies.
@@ -107,6 +107,8 @@ G_STATIC_ASSERT(PSF_CODEC_VALUES <= 3268);
 // Sides of the sample used for estimation: more pixels add time and no information.
 #define LARGEST_SAMPLE 800
 #define LEAST_SAMPLE 64
+// Side of a stored blur scaled up: three channels of it fit where one of DCV_PSF_MAX does.
+#define LARGEST_PSF 73
 
 typedef enum state_t
 {
@@ -119,16 +121,14 @@ typedef struct dt_iop_deconvolution_data_t
 {
   state_t state;
   gboolean bypass; // the estimation reads the module's input through its output
-  dcv_params core;
-  int psf_size, psf_channels;
-  float psf[DCV_PSF_MAX * DCV_PSF_MAX];
-  // the same at the pipe's scale, kept because the pipe asks for the halo often
+  dt_iop_deconvolution_params_t params;
+  // what follows from them at the pipe's scale, kept because the pipe asks for the halo often
   float scale; // 0: not made yet
   gboolean active;
   dcv_status status;
-  dcv_params scaled_core;
-  dcv_psf scaled_psf;
-  float scaled[DCV_PSF_MAX * DCV_PSF_MAX];
+  dcv_params core;
+  dcv_psf psf;
+  float values[DCV_PSF_MAX * DCV_PSF_MAX];
   int halo;
 } dt_iop_deconvolution_data_t;
 
@@ -215,21 +215,26 @@ static gboolean _params_sane(const dt_iop_deconvolution_params_t *p)
   return sane;
 }
 
-// Makes the PSF that the parameters mean; psf->data has room for DCV_PSF_MAX squared floats.
-static state_t _make_psf(const dt_iop_deconvolution_params_t *p, dcv_psf *psf)
+// Makes the PSF that the parameters mean, in a picture scaled by `scale`; psf->data has room for DCV_PSF_MAX squared floats.
+static state_t _make_psf(const dt_iop_deconvolution_params_t *p, const float scale, dcv_psf *psf)
 {
   if(p->source == DT_DECONVOLUTION_ESTIMATED)
   {
-    psf->size = p->psf_size;
-    psf->channels = p->psf_channels;
-    const psf_codec_t code = psf_decode(p->psf, p->psf_size, p->psf_channels, p->psf_check, psf->data);
-    return code == PSF_CODEC_OK ? STATE_READY : code == PSF_CODEC_EMPTY ? STATE_UNKNOWN : STATE_DAMAGED;
+    float stored[PSF_CODEC_VALUES];
+    dcv_psf full = { .data = stored, .size = p->psf_size, .channels = p->psf_channels };
+    const psf_codec_t code = psf_decode(p->psf, p->psf_size, p->psf_channels, p->psf_check, stored);
+    if(code != PSF_CODEC_OK) return code == PSF_CODEC_EMPTY ? STATE_UNKNOWN : STATE_DAMAGED;
+    psf->channels = full.channels;
+    psf->size = scale == 1.0f ? full.size : MIN(dcv_psf_resampled_size(full.size, scale), LARGEST_PSF);
+    if(scale != 1.0f) return dcv_psf_resample(&full, scale, psf) == DCV_OK ? STATE_READY : STATE_DAMAGED;
+    memcpy(psf->data, stored, sizeof(float) * full.size * full.size * full.channels);
+    return STATE_READY;
   }
   static const dcv_psf_kind kind[] = { 0, DCV_PSF_GAUSSIAN, DCV_PSF_DISK, DCV_PSF_MOTION };
-  const double a[] = { 0.0, p->sigma, p->radius, p->length };
+  const double a = scale * (p->source == DT_DECONVOLUTION_GAUSSIAN ? p->sigma : p->source == DT_DECONVOLUTION_DISK ? p->radius : p->length);
   psf->channels = 1;
-  psf->size = dcv_psf_natural_size(kind[p->source], a[p->source], p->angle);
-  return dcv_psf_make(psf, kind[p->source], a[p->source], p->angle) == DCV_OK ? STATE_READY : STATE_DAMAGED;
+  psf->size = dcv_psf_natural_size(kind[p->source], a, p->angle);
+  return dcv_psf_make(psf, kind[p->source], a, p->angle) == DCV_OK ? STATE_READY : STATE_DAMAGED;
 }
 
 // The core's parameters; noise and gradient are 0 where they have neither been measured nor set.
@@ -319,19 +324,11 @@ void cleanup_pipe(dt_iop_module_t *self, dt_dev_pixelpipe_t *pipe, dt_dev_pixelp
 
 void commit_params(dt_iop_module_t *self, dt_iop_params_t *params, dt_dev_pixelpipe_t *pipe, dt_dev_pixelpipe_iop_t *piece)
 {
-  const dt_iop_deconvolution_params_t *p = params;
   dt_iop_deconvolution_data_t *d = piece->data;
+  memcpy(&d->params, params, sizeof(d->params));
   d->scale = 0.0f;
-  d->state = STATE_DAMAGED;
-  if(!_params_sane(p)) return;
-
-  dcv_psf psf = { .data = d->psf };
-  d->state = _make_psf(p, &psf);
-  d->psf_size = psf.size;
-  d->psf_channels = psf.channels;
-  _core_params(p, &d->core);
-  if(d->core.noise == 0.0f) d->core.noise = ASSUMED_NOISE;
-  if(d->core.gradient == 0.0f) d->core.gradient = ASSUMED_GRADIENT;
+  d->psf.data = d->values;
+  d->state = _params_sane(&d->params) ? _make_psf(&d->params, 1.0f, &d->psf) : STATE_DAMAGED;
 }
 
 // Brings PSF and parameters to the scale of the pipe. TRUE when there is something to restore.
@@ -343,29 +340,18 @@ static gboolean _at_scale(dt_iop_deconvolution_data_t *d, const float scale)
   d->scale = scale;
   d->active = FALSE;
   d->halo = 0;
-  d->scaled_core = d->core;
-  dcv_psf psf = { .data = d->psf, .size = d->psf_size, .channels = d->psf_channels };
-  dcv_psf *scaled = &d->scaled_psf;
-  *scaled = (dcv_psf){ .data = d->scaled, .size = d->psf_size, .channels = d->psf_channels };
-  d->status = DCV_OK;
-  if(scale != 1.0f)
-  {
-    scaled->size = dcv_psf_resampled_size(psf.size, scale);
-    d->scaled_core.noise = d->core.noise * MIN(scale, 1.0f); // averaging
-    d->scaled_core.gradient = d->core.gradient / scale;      // of a blurred, hence smooth, picture
-    if(scaled->size * scaled->size * scaled->channels > DCV_PSF_MAX * DCV_PSF_MAX)
-      d->status = DCV_ERROR_PSF;
-    else
-      d->status = dcv_psf_resample(&psf, scale, scaled);
-  }
-  else
-    memcpy(d->scaled, d->psf, sizeof(float) * psf.size * psf.size * psf.channels);
+  _core_params(&d->params, &d->core);
+  if(d->core.noise == 0.0f) d->core.noise = ASSUMED_NOISE;
+  if(d->core.gradient == 0.0f) d->core.gradient = ASSUMED_GRADIENT;
+  d->core.noise *= sqrtf(MIN(scale, 1.0f)); // averaging would give the scale itself; what the reduction aliases acts as noise
+  d->core.gradient /= scale;         // of a blurred, hence smooth, picture
 
   float radius = 0.0f;
   int32_t halo = 0;
-  if(d->status == DCV_OK) d->status = dcv_psf_radius(scaled, &radius);
+  d->status = _make_psf(&d->params, scale, &d->psf) == STATE_READY ? DCV_OK : DCV_ERROR_PSF;
+  if(d->status == DCV_OK) d->status = dcv_psf_radius(&d->psf, &radius);
   if(d->status == DCV_OK && radius < LEAST_RADIUS) return FALSE;
-  if(d->status == DCV_OK) d->status = dcv_halo(&d->scaled_core, scaled, &halo);
+  if(d->status == DCV_OK) d->status = dcv_halo(&d->core, &d->psf, &halo);
   d->halo = halo;
   d->active = d->status == DCV_OK;
   return d->active;
@@ -402,7 +388,7 @@ void tiling_callback(dt_iop_module_t *self, dt_dev_pixelpipe_iop_t *piece, const
   if(!_at_scale(d, _pipe_scale(piece, roi_in))) return;
 
   uint64_t bytes = 0;
-  if(dcv_plan_memory(&d->scaled_core, roi_in->width, roi_in->height, &d->scaled_psf, &bytes) != DCV_OK) return;
+  if(dcv_plan_memory(&d->core, roi_in->width, roi_in->height, &d->psf, &bytes) != DCV_OK) return;
   // one more picture: the restored region before it is cropped
   tiling->factor = 3.0f + bytes / (4.0f * sizeof(float) * roi_in->width * roi_in->height);
   tiling->overlap = d->halo;
@@ -431,9 +417,9 @@ static dcv_status _restore(dt_iop_deconvolution_data_t *d, dt_dev_pixelpipe_t *p
   target.data = out;
   const dcv_callbacks callbacks = { .cancelled = _stopped, .user = pipe };
   // planning with care takes one or two seconds for each new size and saves a fifth of the time: worth it for a large export only
-  d->scaled_core.planning = (int64_t)width * height > 4000000;
+  d->core.planning = (int64_t)width * height > 4000000;
   dcv_plan *plan = NULL;
-  dcv_status status = dcv_plan_create(&plan, &d->scaled_core, width, height, &d->scaled_psf);
+  dcv_status status = dcv_plan_create(&plan, &d->core, width, height, &d->psf);
   if(status == DCV_OK) status = dcv_plan_execute(plan, &source, &target, &callbacks, result);
   dcv_plan_destroy(plan);
   return status;
@@ -539,7 +525,7 @@ static const char *_learn(estimate_t *e, const dcv_image *sample)
     status = dcv_estimate_psf(&core, sample, &psf, &callbacks, &e->report);
     p->confidence = CLAMP(e->report.confidence, 0.0f, 1.0f);
   }
-  else if(_make_psf(p, &psf) != STATE_READY)
+  else if(_make_psf(p, 1.0f, &psf) != STATE_READY)
     status = DCV_ERROR_PSF;
 
   core.noise = 0.0f; // measured even where the user has set another
@@ -828,7 +814,7 @@ static gboolean _plot_draw(GtkWidget *widget, cairo_t *cr, dt_iop_module_t *self
   const dt_iop_deconvolution_params_t *p = self->params;
   float *values = g_malloc(sizeof(float) * DCV_PSF_MAX * DCV_PSF_MAX);
   dcv_psf psf = { .data = values };
-  if(_params_sane(p) && _make_psf(p, &psf) == STATE_READY)
+  if(_params_sane(p) && _make_psf(p, 1.0f, &psf) == STATE_READY)
   {
     const int n = psf.size * psf.size;
     float peak = 0.0f;
