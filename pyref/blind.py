@@ -27,7 +27,10 @@ from .pyramid import resize, resize_psf, schedule
 
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 CONTRAST = 0.2      # standard deviation the window is scaled to; lam and GAMMA refer to it
-LAM = 0.1           # weight of the gradient count at the coarsest scale
+LAMS = (0.3, 0.1, 0.01)  # starts: weight of the gradient count at the coarsest scale
+LAM_HALF = 0.1      # the same for the start with half the PSF size
+SCORE_LAMS = (1e-3, 4e-3)
+GAUSSIANS = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)  # px, parametric candidates
 LAM_DECAY = 1.15    # divisor per round
 LAM_FINE = 1e-4     # floor, reached by the refinement
 LAM_NOISE = 10.0    # the same, relative to the variance of the noise: below it the PSF gains a peak that copies the noise
@@ -187,9 +190,45 @@ def estimate_gray(y: np.ndarray, size: int, noise: float, lam: float) -> tuple[n
     return centred(k), log
 
 
+def gaussian(sigma: float, size: int) -> np.ndarray:
+    """Isotropic Gaussian PSF, sum 1."""
+    g = np.exp(-0.5 * ((np.arange(size) - size // 2) / sigma) ** 2)
+    k = np.outer(g, g)
+    return (k / k.sum()).astype(np.float32)
+
+
+def energy(level: Scale, k: np.ndarray) -> float:
+    """How badly k explains the window by a sharp picture with few gradients: sum over lam of log(mean r^2 + 4 lam N).
+
+    r = k * x - y and N the share of pixels with a gradient, both away from the frame, x the minimiser of step 1. A PSF too narrow
+    leaves many gradients or a residual, one too wide adds the gradients of its ringing.
+    """
+    n = level.n
+    area = tuple(slice(n // 2 + 2, m - n // 2 - 2) for m in level.y.shape)
+    total = 0.0
+    for lam in SCORE_LAMS:
+        x = level.sharp(k, lam)
+        r = (sf.irfft2(otf(k, level.shape) * sf.rfft2(x), level.shape) - level.filled)[area]
+        gx, gy = gradient(x)
+        share = (gx * gx + gy * gy > lam / BETA_MAX)[area].mean()
+        total += np.log(np.mean(r * r) + 4 * lam * share + 1e-12)
+    return float(total)
+
+
 def estimate(y: np.ndarray, size: int, *, noise: float | None = None) -> Estimate:
-    """PSF of the sample window y (M, N) or (M, N, 3), scene-linear; size odd, 3 to 33."""
-    gray = y if y.ndim == 2 else y @ LUMINANCE
+    """PSF of the sample window y (M, N) or (M, N, 3), scene-linear; size odd, 3 to 33.
+
+    Several starts (gradient weight, support) and the Gaussian family compete; the lowest `energy` wins.
+    """
+    gray = (y if y.ndim == 2 else y @ LUMINANCE).astype(np.float32)
     noise = noise_level(gray) if noise is None else noise
-    k, log = estimate_gray(gray, size, noise, LAM)
-    return Estimate(k, 1.0, noise, log)
+    half = max(size // 2 | 1, 3)
+    found = [estimate_gray(gray, n, noise, lam) for n, lam in [(size, lam) for lam in LAMS] + [(half, LAM_HALF)] * (half < size)]
+    parametric = [gaussian(sigma, size) for sigma in GAUSSIANS if 6 * sigma < size + 4]
+    level = Scale((gray * (CONTRAST / max(float(gray.std()), 1e-12))).astype(np.float32), size)
+    candidates = [np.pad(k, (size - k.shape[0]) // 2) for k, _ in found] + parametric
+    score = np.array([energy(level, k) for k in candidates])
+    best = int(score.argmin())
+    log = found[best][1] if best < len(found) else []
+    sharp = energy(level, gaussian(0.1, size))
+    return Estimate(candidates[best], float(np.clip(sharp - score[best], 0, 1)), noise, log)
