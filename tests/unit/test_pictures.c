@@ -14,15 +14,29 @@ static void assert_finite(const dcv_image *image)
   for(size_t i = 0; i < test_floats(image); i++) assert_true(isfinite(image->data[i]));
 }
 
+/* Number of solvers in the parameter table. */
+static int solvers(void)
+{
+  const dcv_param_info *row;
+  for(int i = 0; (row = dcv_params_describe(i)); i++)
+    if(strcmp(row->name, "solver") == 0) break;
+  int count = 1;
+  for(const char *c = row->choices; *c; c++) count += *c == '|';
+  return count;
+}
+
 static void a_flat_picture_stays_flat(void **state)
 {
   (void)state;
-  const dcv_params params = test_params();
+  dcv_params params = test_params();
   dcv_image in = test_image(90, 70, 4), out = test_image(90, 70, 4);
   dcv_psf psf = test_psf(9, 1, DCV_PSF_DISK, 3.0);
   for(size_t i = 0; i < test_floats(&in); i++) in.data[i] = 0.37f;
-  assert_ok(test_restore(&params, &in, &out, &psf));
-  for(size_t i = 0; i < test_floats(&out); i++) assert_true(fabsf(out.data[i] - 0.37f) < 1e-4f); /* rounding of transforms */
+  for(params.solver = 0; params.solver < solvers(); params.solver++)
+  {
+    assert_ok(test_restore(&params, &in, &out, &psf));
+    for(size_t i = 0; i < test_floats(&out); i++) assert_true(fabsf(out.data[i] - 0.37f) < 1e-4f); /* rounding of transforms */
+  }
   free_image(&in), free_image(&out), free(psf.data);
 }
 
@@ -92,9 +106,14 @@ static void tiny_pictures(void **state)
       {
         dcv_image in = test_image(sides[i], sides[j], 4), out = test_image(sides[i], sides[j], 4);
         test_draw(&in);
-        const dcv_params params = test_params();
-        assert_ok(test_restore(&params, &in, &out, &psf));
-        assert_finite(&out);
+        dcv_params params = test_params();
+        for(params.solver = solvers() - 1; params.solver >= 0; params.solver--)
+        {
+          params.iterations = params.solver > 0 ? 3 : 0; /* the slow ones: enough to go wrong */
+          assert_ok(test_restore(&params, &in, &out, &psf));
+          assert_finite(&out);
+        }
+        params.solver = 0;
         dcv_params automatic = params;
         automatic.noise = automatic.gradient = 0.0f;
         assert_ok(dcv_deconvolve(&automatic, &in, &out, &psf, NULL, NULL)); /* everything measured on almost nothing */
@@ -134,7 +153,7 @@ static void values_not_finite_are_filled_in(void **state)
   dcv_image in = test_image(W, H, 4), clean = test_image(W, H, 4), out = test_image(W, H, 4);
   test_draw(&in);
   dcv_psf psf = test_psf(5, 1, DCV_PSF_GAUSSIAN, 1.0);
-  const dcv_params params = test_params();
+  dcv_params params = test_params();
   assert_ok(test_restore(&params, &in, &clean, &psf));
   test_at(&in, 0, 0)[0] = NAN; /* a corner */
   test_at(&in, 60, 40)[1] = INFINITY;
@@ -155,6 +174,12 @@ static void values_not_finite_are_filled_in(void **state)
     assert_true(fabsf(test_at(&out, 60, 40)[c] - test_at(&clean, 60, 40)[c]) < 0.3f);
     assert_true(fabsf(test_at(&out, 110, 22)[c] - test_at(&clean, 110, 22)[c]) < 0.4f);
   }
+  for(params.solver = solvers() - 1; params.solver >= 0; params.solver--)
+  {
+    assert_ok(test_restore(&params, &in, &out, &psf));
+    assert_finite(&out);
+  }
+  params.solver = 0;
   for(size_t i = 0; i < test_floats(&in); i++) in.data[i] = NAN;
   in.data[0] = in.data[1] = in.data[2] = 0.5f; /* one known pixel */
   assert_ok(test_restore(&params, &in, &out, &psf));
@@ -188,10 +213,12 @@ static void bits_do_not_depend_on_threads(void **state)
   test_at(&in, 350, 250)[0] = NAN;
   dcv_psf psf = test_psf(9, 1, DCV_PSF_DISK, 3.0);
   static const int largest_tile[] = { 0, 192 };
-  for(int i = 0; i < 2; i++)
+  for(int i = 0; i < 1 + solvers(); i++)
   {
     dcv_params params = test_params();
-    params.tile = largest_tile[i];
+    params.tile = largest_tile[i > 0];
+    params.solver = DCV_MAX(i - 1, 0);
+    params.iterations = params.solver > 0 ? 3 : 0;
     params.threads = 1;
     assert_ok(test_restore(&params, &in, &one, &psf));
     for(int threads = 2; threads <= 5; threads++)
@@ -375,7 +402,15 @@ static void a_blurred_picture_gets_sharper(void **state)
           }
         test_at(&blurred, x, y)[c] = (float)v + 0.005f * (test_random((uint32_t)(y * 65536 + x * 4 + c) + 77u) - 0.5f);
       }
-  assert_ok(dcv_deconvolve(NULL, &blurred, &out, &psf, NULL, NULL));
+  dcv_params params;
+  assert_ok(dcv_params_init(&params));
+  for(params.solver = solvers() - 1; params.solver >= 0; params.solver--)
+  {
+    assert_ok(dcv_deconvolve(&params, &blurred, &out, &psf, NULL, NULL));
+    print_message("solver %d: error %.2f of the blurred one's\n", params.solver, error(&out, &sharp, 12) / error(&blurred, &sharp, 12));
+    assert_true(error(&out, &sharp, 12) < 0.6 * error(&blurred, &sharp, 12));
+  }
+  /* the default solver, done last */
   assert_true(error(&out, &sharp, 12) < 0.25 * error(&blurred, &sharp, 12)); /* 6 dB at least; a wrong kernel orientation or scale fails */
   assert_true(error(&out, &sharp, 0) < 0.5 * error(&blurred, &sharp, 0)); /* the frame included */
   free_image(&sharp), free_image(&blurred), free_image(&out), free(psf.data);
