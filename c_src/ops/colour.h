@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * colour: the orthonormal turn of red, green, blue to luminance and two chromas,
+ *
+ *   (r + g + b) / sqrt 3,  (r - b) / sqrt 2,  (r - 2 g + b) / sqrt 6
+ */
+#ifndef DCV_COLOUR_H
+#define DCV_COLOUR_H
+
+#include "maths/fft.h"
+
+/* Three planes each; `to` may be `from`. */
+void dcv_colour_turn(const dcv_fft *fft, const float *const *from, float *const *to);
+/* In place. */
+void dcv_colour_turn_back(const dcv_fft *fft, float *const *planes);
+
+#endif

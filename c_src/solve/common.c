@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "solve/common.h"
+
+#include "maths/otf.h"
+
+#include <math.h>
+#include <string.h>
+
+float dcv_job_lam(const dcv_job *job, float priority)
+{
+  return dcv_solver_admm.lam(job, priority);
+}
+
+float dcv_job_rho(const dcv_job *job)
+{
+  return dcv_solver_admm.rho(job);
+}
+
+float dcv_job_reach(const dcv_job *job)
+{
+  return dcv_solver_admm.reach(job);
+}
+
+int dcv_job_transforms(const dcv_job *job, bool unknown)
+{
+  return dcv_solver_admm.transforms(job, unknown);
+}
+
+size_t dcv_job_otf_floats(const dcv_job *job)
+{
+  return dcv_job_otfs(job) * job->fft->plane;
+}
+
+void dcv_job_prepare_otfs(const dcv_job *job, float *shared)
+{
+  for(int c = 0; c < dcv_job_otfs(job); c++) dcv_otf(job->fft, job->psf, c, shared + c * job->fft->plane);
+}
+
+bool dcv_job_start(const dcv_job *job, const dcv_tile_run *tile, float *const *bound, float *scratch)
+{
+  const int width = tile->data_width, height = tile->data_height;
+  const bool frame = tile->frame_x || tile->frame_y;
+  bool unknown = frame;
+  for(int c = 0; c < job->channels; c++)
+  {
+    float *const z = tile->planes[c];
+    unknown |= dcv_boundary_bound(job->fft, z, width, height, job->saturation, frame ? -INFINITY : INFINITY, bound[c]);
+    dcv_boundary_fill_holes(job->fft, z, width, height, scratch);
+    dcv_boundary_extend(job->fft, z, width, height, tile->frame_x, tile->frame_y);
+  }
+  return unknown;
+}
+
+void dcv_job_data(const dcv_job *job, const float *shared, float *const *z, float *const *x, float *const *model, float *const *b, dcv_tile_run *tile)
+{
+  const size_t bytes = sizeof(float) * job->fft->plane;
+  double last = dcv_seconds();
+  if(dcv_job_turned(job))
+    dcv_colour_turn(job->fft, (const float *const *)z, model);
+  else
+    for(int c = 0; c < job->channels; c++) memcpy(model[c], z[c], bytes);
+  for(int c = 0; c < job->channels; c++)
+  {
+    if(x) memcpy(x[c], model[c], bytes);
+    dcv_lap(&last, &tile->seconds_pixel);
+    dcv_fft_forward(job->fft, model[c]);
+    dcv_lap(&last, &tile->seconds_fft);
+    dcv_convolution_correlate(job->fft, dcv_job_otf(job, shared, c), model[c], b[c]);
+  }
+  dcv_lap(&last, &tile->seconds_pixel);
+}
+
+void dcv_job_impute(const dcv_job *job, float *const *model, float *const *bound, float *const *z)
+{
+  for(int c = 0; c < job->channels; c++) dcv_boundary_impute(job->fft, DCV_OMEGA, model[c], bound[c], z[c]);
+}
+
+bool dcv_job_stops(const dcv_job *job, int iterations, float *const *x, float *const *model)
+{
+  return job->watch && job->watch->stops(job->watch->user, iterations, x, model);
+}
