@@ -41,6 +41,8 @@ ROUNDS = 5          # per scale
 REFINE_ROUNDS = 6
 GAMMA = 2.0         # weight of ||k||^2
 NNLS_STEPS = 20
+SHARP = 0.02        # energy a PSF must gain on the delta to count
+CONFIDENCE = 4.0    # confidence 1 - exp(-CONFIDENCE gain)
 PRUNE = 0.03        # of the peak: smaller values of the PSF are noise
 ISLAND = 0.05       # of the sum: smaller islands of the PSF are noise
 
@@ -190,6 +192,14 @@ def estimate_gray(y: np.ndarray, size: int, noise: float, lam: float) -> tuple[n
     return centred(k), log
 
 
+def refined(y: np.ndarray, k: np.ndarray, noise: float) -> np.ndarray:
+    """PSF of one channel y (M, N) from the shared one, by the last rounds of the alternation."""
+    scale = CONTRAST / max(float(y.std()), 1e-12)
+    level = Scale((y * scale).astype(np.float32), k.shape[0])
+    floor = max(LAM_FINE, LAM_NOISE * (noise * scale) ** 2)
+    return level.rounds(k, max(LAM_REFINE, floor), REFINE_ROUNDS, FINE_DECAY, floor)[0]
+
+
 def gaussian(sigma: float, size: int) -> np.ndarray:
     """Isotropic Gaussian PSF, sum 1."""
     g = np.exp(-0.5 * ((np.arange(size) - size // 2) / sigma) ** 2)
@@ -215,12 +225,17 @@ def energy(level: Scale, k: np.ndarray) -> float:
     return float(total)
 
 
-def estimate(y: np.ndarray, size: int, *, noise: float | None = None) -> Estimate:
-    """PSF of the sample window y (M, N) or (M, N, 3), scene-linear; size odd, 3 to 33.
+def estimate(y: np.ndarray, size: int, *, per_channel: bool = False, noise: float | None = None) -> Estimate:
+    """PSF of the sample window y (M, N) or (M, N, 3), scene-linear; size odd, 3 to 33; ValueError for anything else.
 
-    Several starts (gradient weight, support) and the Gaussian family compete; the lowest `energy` wins.
+    One PSF from the luminance, or with `per_channel` one for each channel, refined from the shared one and not centred again (their
+    relative shift is kept). Several starts (gradient weight, support) and the Gaussian family compete; the lowest `energy` wins.
     """
+    if size % 2 == 0 or not 3 <= size <= 33 or min(y.shape[:2]) < max(size, 16) or not np.isfinite(y).all():
+        raise ValueError("size must be odd, 3 to 33, the window finite, at least 16 and the PSF size wide and high")
     gray = (y if y.ndim == 2 else y @ LUMINANCE).astype(np.float32)
+    if gray.std() <= 1e-6 * np.abs(gray).max():
+        return Estimate(gaussian(0.1, size), 0.0, 0.0)
     noise = noise_level(gray) if noise is None else noise
     half = max(size // 2 | 1, 3)
     found = [estimate_gray(gray, n, noise, lam) for n, lam in [(size, lam) for lam in LAMS] + [(half, LAM_HALF)] * (half < size)]
@@ -230,5 +245,11 @@ def estimate(y: np.ndarray, size: int, *, noise: float | None = None) -> Estimat
     score = np.array([energy(level, k) for k in candidates])
     best = int(score.argmin())
     log = found[best][1] if best < len(found) else []
-    sharp = energy(level, gaussian(0.1, size))
-    return Estimate(candidates[best], float(np.clip(sharp - score[best], 0, 1)), noise, log)
+    delta = gaussian(0.1, size)
+    gain = energy(level, delta) - score[best]
+    if gain < SHARP:
+        return Estimate(np.stack([delta] * 3, -1) if per_channel and y.ndim == 3 else delta, 0.0, noise)
+    psf = candidates[best]
+    if per_channel and y.ndim == 3:
+        psf = np.stack([refined(y[..., c], psf, noise_level(y[..., c])) for c in range(3)], -1)
+    return Estimate(psf, float(1 - np.exp(-CONFIDENCE * gain)), noise, log)
