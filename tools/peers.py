@@ -42,11 +42,15 @@ def unsupervised_wiener(blurred: np.ndarray, psf: np.ndarray) -> np.ndarray:
     return np.stack([skimage.restoration.unsupervised_wiener(blurred[:, :, c], psf, clip=False, rng=1)[0] for c in range(3)], axis=-1)
 
 
-def best_lam(blurred: np.ndarray, sharp: np.ndarray, psf: np.ndarray, lam: float, noise: float, flavour: str, frame: int) -> tuple[float, float]:
+def best_lam(
+    blurred: np.ndarray, sharp: np.ndarray, psf: np.ndarray, lam: float, noise: float, flavour: str, solver: str, frame: int
+) -> tuple[float, float]:
     """(PSNR, factor) of the weight that is best with the truth, as a factor to the automatic one."""
 
     def quality(octave: float) -> float:
-        restored = dcv.deconvolve(blurred, psf, channel_axis=-1, flavour=flavour, noise=noise, lam=lam * 2.0**octave, planning="estimate")
+        restored = dcv.deconvolve(
+            blurred, psf, channel_axis=-1, flavour=flavour, solver=solver, noise=noise, lam=lam * 2.0**octave, planning="estimate"
+        )
         return scenes.psnr(restored, sharp, frame)
 
     tried = {float(octave): quality(octave) for octave in (-1, 0, 1)}
@@ -63,15 +67,15 @@ def best_lam(blurred: np.ndarray, sharp: np.ndarray, psf: np.ndarray, lam: float
     return tried[best], 2.0**best
 
 
-def non_blind(sharp: np.ndarray, psf: np.ndarray, sigma: float, seed: int, flavour: str, peers: bool) -> dict[str, float]:
+def non_blind(sharp: np.ndarray, psf: np.ndarray, sigma: float, seed: int, flavour: str, solver: str, peers: bool) -> dict[str, float]:
     """One case: PSNR of each method in dB, and seconds of the automatic restoration."""
     blurred, truth = scenes.blurred(sharp, psf, sigma, seed)
     frame = psf.shape[0] // 2
     start = time.perf_counter()
-    with dcv.Plan(blurred, psf, channel_axis=-1, flavour=flavour) as plan:
+    with dcv.Plan(blurred, psf, channel_axis=-1, flavour=flavour, solver=solver) as plan:
         restored = plan.execute(blurred)
     seconds = time.perf_counter() - start
-    best, factor = best_lam(blurred, truth, psf, plan.info.lam, plan.info.noise, flavour, frame)
+    best, factor = best_lam(blurred, truth, psf, plan.info.lam, plan.info.noise, flavour, solver, frame)
     case = {
         "blurred": scenes.psnr(blurred, truth, frame),
         "ours": scenes.psnr(restored, truth, frame),
@@ -86,14 +90,14 @@ def non_blind(sharp: np.ndarray, psf: np.ndarray, sigma: float, seed: int, flavo
     return case
 
 
-def blind(sharp: np.ndarray, psf: np.ndarray, sigma: float, seed: int, flavour: str, _peers: bool) -> dict[str, float]:
+def blind(sharp: np.ndarray, psf: np.ndarray, sigma: float, seed: int, flavour: str, solver: str, _peers: bool) -> dict[str, float]:
     """One case: PSNR with the estimated and the true PSF, correlation of the PSFs, seconds of the estimation."""
     blurred, truth = scenes.blurred(sharp, psf, sigma, seed)
     frame = psf.shape[0] // 2
     whole = (0, 0, blurred.shape[1], blurred.shape[0])
     estimate = dcv.estimate_psf(blurred, psf.shape[0], window=whole, channel_axis=-1)
-    restored = dcv.deconvolve(blurred, estimate.psf, channel_axis=-1, flavour=flavour)
-    known = dcv.deconvolve(blurred, psf, channel_axis=-1, flavour=flavour)
+    restored = dcv.deconvolve(blurred, estimate.psf, channel_axis=-1, flavour=flavour, solver=solver)
+    known = dcv.deconvolve(blurred, psf, channel_axis=-1, flavour=flavour, solver=solver)
     return {
         "blurred": scenes.psnr(blurred, truth, 2 * frame),
         "ours": scenes.aligned_psnr(restored, truth, frame),
@@ -104,13 +108,13 @@ def blind(sharp: np.ndarray, psf: np.ndarray, sigma: float, seed: int, flavour: 
     }
 
 
-def speed(flavour: str) -> dict[str, float]:
+def speed(flavour: str, solver: str) -> dict[str, float]:
     """6000 x 4000 x 3, PSF of 15 pixels: seconds of dcv and of ten iterations of Richardson-Lucy, and the gain of each in dB."""
     psf = scenes.shake(10, 15)
     blurred = scenes.large_picture(psf)
     sharp = scenes.large_picture(None)
     start = time.perf_counter()
-    plan = dcv.Plan(blurred, psf, channel_axis=-1, flavour=flavour)
+    plan = dcv.Plan(blurred, psf, channel_axis=-1, flavour=flavour, solver=solver)
     planned = time.perf_counter()
     restored = plan.execute(blurred)
     done = time.perf_counter()
@@ -183,11 +187,12 @@ def rows(cases: list[dict[str, Any]], columns: tuple[str, ...]) -> Table:
 @click.option("--speed", "speed_", is_flag=True, help="Instead: times for 24 megapixels beside Richardson-Lucy; minutes, 3 GB of memory.")
 @click.option("--peers/--no-peers", default=True, help="Leave scikit-image's methods, which take most of the time, out.")
 @click.option("--flavour", type=click.Choice(["fast", "normal", "best"]), default="normal", show_default=True)
+@click.option("--solver", type=click.Choice(dcv.params.TABLE["solver"].choices), default="admm", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def main(blind_: bool, full: bool, speed_: bool, peers: bool, flavour: str, as_json: bool) -> None:
+def main(blind_: bool, full: bool, speed_: bool, peers: bool, flavour: str, solver: str, as_json: bool) -> None:
     """Set dcv beside scikit-image on known scenes."""
     if speed_:
-        figures = speed(flavour)
+        figures = speed(flavour, solver)
         print(json.dumps(figures, indent=2) if as_json else "\n".join(f"{name.replace('_', ' ')}: {value:.2f}" for name, value in figures.items()))
         return
     psfs = scenes.psfs()
@@ -199,13 +204,13 @@ def main(blind_: bool, full: bool, speed_: bool, peers: bool, flavour: str, as_j
                 sharp = scenes.sharp_picture(picture)
                 if not full:
                     sharp = scenes.crop(sharp, 300 + psf.shape[0] - 1)
-                case = measure(sharp, psf, sigma, 100 * p + 10 * s + i, flavour, peers)
+                case = measure(sharp, psf, sigma, 100 * p + 10 * s + i, flavour, solver, peers)
                 cases.append({"picture": picture, "psf": name, "sigma": sigma, **case})
                 if sys.stderr.isatty():
                     print(f"{len(cases)}: {name}, {sigma:g}, {picture}: {case['blurred']:.2f} -> {case['ours']:.2f} dB", file=sys.stderr)
     told = summary(cases, blind_)
     if as_json:
-        print(json.dumps({"version": dcv.__version__, "flavour": flavour, "summary": told, "cases": cases}, indent=2))
+        print(json.dumps({"version": dcv.__version__, "flavour": flavour, "solver": solver, "summary": told, "cases": cases}, indent=2))
         return
     if blind_:
         columns: tuple[str, ...] = ("blurred", "ours", "known_psf", "correlation", "confidence", "seconds")

@@ -46,7 +46,7 @@ def deconvolve(
         Axis of the colour channels. None: the picture is gray and has two dimensions.
     flavour : {"fast", "normal", "best"}
         Sets the parameters below that are None.
-    solver : {"admm"}
+    solver : {"admm", "mm", "pam", "pd", "rl"}
         Restoration method.
     priority : float, -1 to 1
         From denoise (-1) to deblur (+1); 0 balances for the least error.

@@ -53,6 +53,7 @@ def test_documented_in_deconvolve_and_as_an_option(row: dcv.Parameter) -> None:
         assert (kind.min, kind.max) == (row.min, row.max)
     if row.name not in NOT_RESTORATION:
         assert row.name in dcv.deconvolve.__doc__
+        assert all(f'"{choice}"' in dcv.deconvolve.__doc__ for choice in row.choices)
 
 
 @pytest.mark.parametrize("row", [row for row in dcv.parameters() if not row.choices], ids=lambda row: row.name)
