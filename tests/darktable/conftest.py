@@ -37,13 +37,13 @@ class Darktable:
     """darktable-cli in a home of its own."""
 
     def __init__(self, prefix, home):
-        self.prefix, self.home = prefix, home
+        self.prefix, self.home, self.locale = prefix, home, "C.UTF-8"
         home.mkdir(parents=True, exist_ok=True)
 
     def run(self, *arguments, core=(), launcher="darktable-cli-dcv", library=":memory:", timeout=300):
         binary = self.prefix / "bin" / launcher if launcher.endswith("dcv") else shutil.which(launcher)
         core = ["--core", "--configdir", self.home, "--cachedir", self.home, "--library", library, "--disable-opencl", *core]
-        env = {**os.environ, "HOME": str(self.home), "LC_ALL": "C.UTF-8"}
+        env = {**os.environ, "HOME": str(self.home), "LC_ALL": self.locale}
         done = subprocess.run([str(a) for a in (binary, *arguments, *core)], text=True, capture_output=True, env=env, timeout=timeout)
         return done.returncode, done.stdout + done.stderr
 
