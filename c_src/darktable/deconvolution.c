@@ -88,6 +88,7 @@ typedef struct dt_iop_deconvolution_params_t
   dt_iop_deconvolution_blur_t blur; // $DEFAULT: DT_DECONVOLUTION_MOVING $DESCRIPTION: "blur type"
   int iterations;  // $MIN: 0 $MAX: 200 $DEFAULT: 0 $DESCRIPTION: "iterations"
   float noise;     // $MIN: 0.0 $MAX: 0.2 $DEFAULT: 0.0 $DESCRIPTION: "noise"
+  float clipping;  // $MIN: 0.0 $MAX: 16.0 $DEFAULT: 0.0 $DESCRIPTION: "clipping level"
   float measured_noise;    // $MIN: 0.0 $MAX: 1.0 $DEFAULT: 0.0
   float measured_gradient; // $MIN: 0.0 $MAX: 1000.0 $DEFAULT: 0.0
   float confidence;     // $MIN: 0.0 $MAX: 1.0 $DEFAULT: 0.0
@@ -151,7 +152,7 @@ typedef struct dt_iop_deconvolution_gui_data_t
 {
   GtkWidget *source, *estimated, *blur_size, *picker, *estimate, *plot;
   GtkWidget *sigma, *radius, *length, *angle, *measure;
-  GtkWidget *priority, *flavour, *iterations, *blur, *noise, *status;
+  GtkWidget *priority, *flavour, *iterations, *blur, *noise, *clipping, *status;
   dt_gui_collapsible_section_t section;
   estimate_t *running;
   // written by the full pipe, guarded by the module's GUI lock
@@ -210,7 +211,7 @@ static gboolean _params_sane(const dt_iop_deconvolution_params_t *p)
                   && (unsigned)p->blur <= DT_DECONVOLUTION_STATIC && p->iterations >= 0 && p->iterations <= 200 && p->blur_size >= 3
                   && p->blur_size <= PSF_CODEC_SIDE && _in(p->priority, -1.0f, 1.0f) && _in(p->sigma, 0.3f, 10.0f)
                   && _in(p->radius, 0.5f, 20.0f) && _in(p->length, 1.0f, 60.0f) && _in(p->angle, -90.0f, 90.0f) && _in(p->noise, 0.0f, 0.2f)
-                  && _in(p->measured_noise, 0.0f, 1.0f) && _in(p->measured_gradient, 0.0f, 1000.0f) && _in(p->confidence, 0.0f, 1.0f);
+                  && _in(p->clipping, 0.0f, 16.0f) && _in(p->measured_noise, 0.0f, 1.0f) && _in(p->measured_gradient, 0.0f, 1000.0f) && _in(p->confidence, 0.0f, 1.0f);
   for(int k = 0; k < 4; k++) sane = sane && _in(p->window[k], 0.0f, 1.0f);
   return sane;
 }
@@ -247,6 +248,7 @@ static void _core_params(const dt_iop_deconvolution_params_t *p, dcv_params *cor
   if(p->iterations > 0) core->iterations = p->iterations;
   core->noise = p->noise > 0.0f ? p->noise : p->measured_noise;
   core->gradient = p->measured_gradient;
+  core->saturation = p->clipping;
 }
 
 void init(dt_iop_module_t *self)
@@ -921,6 +923,7 @@ void gui_update(dt_iop_module_t *self)
   dt_bauhaus_slider_set(g->angle, p->angle);
   dt_bauhaus_slider_set(g->iterations, p->iterations);
   dt_bauhaus_slider_set(g->noise, p->noise);
+  dt_bauhaus_slider_set(g->clipping, p->clipping);
   dt_gui_update_collapsible_section(&g->section);
   dt_iop_color_picker_reset(self, TRUE);
   gui_changed(self, NULL, NULL);
@@ -993,6 +996,12 @@ void gui_init(dt_iop_module_t *self)
   dt_bauhaus_slider_set_soft_range(g->noise, 0.0f, 0.05f);
   gtk_widget_set_tooltip_text(g->noise, _("standard deviation of the noise in percent of white. 0: as measured.\n"
                                           "raise it against grain and ringing, lower it for more detail"));
+  g->clipping = dt_bauhaus_slider_from_params(self, "clipping");
+  dt_bauhaus_slider_set_factor(g->clipping, 100.0f);
+  dt_bauhaus_slider_set_format(g->clipping, "%");
+  dt_bauhaus_slider_set_soft_range(g->clipping, 0.0f, 2.0f);
+  gtk_widget_set_tooltip_text(g->clipping, _("values at and above this, in percent of white, count as clipped: what they lost is not restored from.\n"
+                                             "set it just below the lamps of a night picture. 0: nothing is clipped"));
   self->widget = main_box;
 
   g->status = dt_ui_label_new("");

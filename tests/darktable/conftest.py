@@ -47,10 +47,10 @@ class Darktable:
         done = subprocess.run([str(a) for a in (binary, *arguments, *core)], text=True, capture_output=True, env=env, timeout=timeout)
         return done.returncode, done.stdout + done.stderr
 
-    def export(self, picture, params, out, order=2, options=(), core=(), **kwargs):
+    def export(self, picture, params, out, order=2, options=(), core=(), others=(), blend=None, **kwargs):
         """Exports with one history step; the pixels as float (linear Rec2020 from a float TIFF) and what was printed."""
         sidecar = out.with_suffix(".in.xmp")
-        sidecar.write_text(xmp.sidecar(params, order))
+        sidecar.write_text(xmp.sidecar(params, order, others=others, blend=blend))
         core = [*core, "--conf", "plugins/imageio/format/tiff/bpp=32"]
         status, log = self.run(picture, sidecar, out, "--icc-type", "LIN_REC2020", *options, core=core, **kwargs)
         assert status == 0 and out.exists(), log

@@ -4,6 +4,7 @@
 import os
 import re
 import sqlite3
+import struct
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
@@ -134,6 +135,22 @@ def test_small_blur_passes_through_when_reduced(export):
     plain, _ = export("blurred.tif", xmp.pack(), options=options)
     restored, _ = export("blurred.tif", xmp.pack(source="gaussian", sigma=0.8, measured_noise=NOISE), options=options)
     np.testing.assert_array_equal(restored, plain)
+
+
+def test_blending_of_a_padded_region(export):
+    """Behind colorin, a crop later in the pipe makes the module ask for more than it returns: blending must see the same pixels."""
+    crop = ("crop", 1, struct.pack("<4f2i", 0.3, 0.2, 0.8, 0.7, -1, -1))
+    off, _ = export("blurred.tif", xmp.pack(), order=3, others=[crop])
+    on, _ = export("blurred.tif", xmp.pack(**KNOWN), order=3, others=[crop])
+    half, _ = export("blurred.tif", xmp.pack(**KNOWN), order=3, others=[crop], blend=xmp.uniform_blend(50.0))
+    whole, _ = export("blurred.tif", xmp.pack(**KNOWN), order=3)
+    assert on.shape[0] < whole.shape[0] and np.abs(on - off).max() > 0.05
+    np.testing.assert_allclose(half, (on + off) / 2, atol=3e-4)  # the conversions to and from Lab around the module
+    height, width = whole.shape[:2]
+    top, left = round(0.2 * height), round(0.3 * width)
+    offsets = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)]  # darktable rounds the crop its own way
+    part = [whole[top + y :, left + x :][: on.shape[0], : on.shape[1]] for y, x in offsets]
+    assert min(np.abs(p - on).max() for p in part) < 1e-3
 
 
 def test_second_start_on_an_image_edited_without_the_module(prefix, darktable, pictures, tmp_path):

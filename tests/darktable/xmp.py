@@ -11,7 +11,7 @@ import numpy as np
 SOURCE = {"estimated": 0, "gaussian": 1, "disk": 2, "motion": 3}
 FLAVOUR = {"fast": 0, "normal": 1, "best": 2}
 PSF_VALUES = 33 * 33 * 3  # the array in the struct is one longer, for its alignment
-PARAMS = struct.Struct("<ii4ffi4fii4fiiI3268H")
+PARAMS = struct.Struct("<ii4ffi4fii5fiiI3268H")
 
 DEFAULTS = {
     "source": "estimated",
@@ -26,13 +26,14 @@ DEFAULTS = {
     "blur": 0,
     "iterations": 0,
     "noise": 0.0,
+    "clipping": 0.0,
     "measured_noise": 0.0,
     "measured_gradient": 0.0,
     "confidence": 0.0,
 }
 
 NAMES = ("source", "blur_size", "window", "priority", "flavour", "sigma", "radius", "length", "angle", "blur", "iterations", "noise")
-NAMES += ("measured_noise", "measured_gradient", "confidence")
+NAMES += ("clipping", "measured_noise", "measured_gradient", "confidence")
 
 SIDECAR = """<?xml version="1.0" encoding="UTF-8"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="XMP Core 4.4.0-Exiv2">
@@ -42,23 +43,27 @@ SIDECAR = """<?xml version="1.0" encoding="UTF-8"?>
    darktable:xmp_version="5"
    darktable:auto_presets_applied="1"
    darktable:iop_order_version="{order}"
-   darktable:history_end="1">
+   darktable:history_end="{end}">
    <darktable:history>
-    <rdf:Seq>
-     <rdf:li
-      darktable:num="0"
-      darktable:operation="deconvolution"
-      darktable:enabled="1"
-      darktable:modversion="{version}"
-      darktable:params="{params}"
-      darktable:multi_name=""
-      darktable:multi_priority="0"/>
+    <rdf:Seq>{steps}
     </rdf:Seq>
    </darktable:history>
   </rdf:Description>
  </rdf:RDF>
 </x:xmpmeta>
 """
+
+STEP = """
+     <rdf:li
+      darktable:num="{num}"
+      darktable:operation="{operation}"
+      darktable:enabled="1"
+      darktable:modversion="{version}"
+      darktable:params="{params}"
+      darktable:multi_name=""
+      darktable:multi_priority="0"{blend}/>"""
+
+BLEND = '\n      darktable:blendop_version="11"\n      darktable:blendop_params="{params}"'
 
 
 def checksum(size, channels, code):
@@ -85,7 +90,7 @@ def pack(psf=None, **fields):
         check = checksum(size, channels, code)
     return PARAMS.pack(
         SOURCE[f["source"]], f["blur_size"], *f["window"], f["priority"], FLAVOUR[f["flavour"]], f["sigma"], f["radius"], f["length"],
-        f["angle"], f["blur"], f["iterations"], f["noise"], f["measured_noise"], f["measured_gradient"], f["confidence"], size, channels, check,
+        f["angle"], f["blur"], f["iterations"], f["noise"], f["clipping"], f["measured_noise"], f["measured_gradient"], f["confidence"], size, channels, check,
         *stored,
     )  # fmt: skip
 
@@ -110,9 +115,34 @@ def decode(text):
     return zlib.decompress(base64.b64decode(text[4:])) if text.startswith("gz") else bytes.fromhex(text)
 
 
-def sidecar(params, order=2, version=1):
-    """XMP with one history step. order: number of a built-in module order (2: v3.0 raw, 3: v3.0 JPEG)."""
-    return SIDECAR.format(params=encode(params), order=order, version=version)
+def sidecar(params, order=2, version=1, others=(), blend=None):
+    """XMP that switches the module on.
+
+    Parameters
+    ----------
+    params : bytes
+        The module's parameter struct.
+    order : int
+        Number of a built-in module order (2: v3.0 raw, 3: v3.0 JPEG).
+    others : sequence of (operation, version, params)
+        Further history steps.
+    blend : bytes, optional
+        Blending parameters of the module, version 11.
+    """
+    steps = []
+    for operation, step_version, step_params in [("deconvolution", version, params), *others]:
+        blending = BLEND.format(params=encode(blend)) if blend and operation == "deconvolution" else ""
+        steps.append(
+            STEP.format(num=len(steps), operation=operation, version=step_version, params=encode(step_params), blend=blending)
+        )
+    return SIDECAR.format(order=order, end=len(steps), steps="".join(steps))
+
+
+def uniform_blend(percent):
+    """Blending parameters (version 11): normal mode in scene-referred RGB, uniform opacity."""
+    blendif = [0.0, 0.0, 1.0, 1.0] * 16
+    fields = [1, 4, 0x18, 0.0, percent, 0, 0, 0, 0.0, 5, 0.0, 0.0, 0.0, 0.0, 0, 0, 0, *blendif, *[0.0] * 16]
+    return struct.pack("<IiIffIIIfIffff3I64f16f20siii", *fields, b"", 0, 0, 0)
 
 
 def module_order(xmp):
