@@ -14,9 +14,9 @@
 #include <math.h>
 #include <string.h>
 
-enum { BLEND = 8, LONGEST = 1024 };
+enum { BLEND = 8, LONGEST = 2048 };
 
-const dcv_solver *const dcv_solvers[] = { &dcv_solver_admm };
+const dcv_solver *const dcv_solvers[] = { &dcv_solver_admm, &dcv_solver_mm, &dcv_solver_pam, &dcv_solver_pd, &dcv_solver_rl };
 
 struct dcv_plan {
   dcv_params params;
@@ -54,7 +54,7 @@ static dcv_status make_job(dcv_job *job, const dcv_params *params, const dcv_psf
 static dcv_status find_halo(const dcv_params *params, const dcv_job *job, int *halo)
 {
   *halo = params->halo;
-  return params->halo > 0 ? DCV_OK : dcv_halo_measure(job->psf, dcv_solvers[params->solver]->rho(job) / job->lam, halo);
+  return params->halo > 0 ? DCV_OK : dcv_halo_measure(job->psf, dcv_solvers[params->solver]->reach(job), halo);
 }
 
 /* Everything of a plan that needs no memory: sizes, tiling, numbers. The job refers to `plan` and to the caller's PSF. */
@@ -69,8 +69,9 @@ static dcv_status lay_out(dcv_plan *plan, const dcv_params *params, int width, i
   int halo;
   DCV_TRY(find_halo(params, &plan->job, &halo));
   plan->threads = dcv_threads(params->threads);
-  dcv_tiling_choose(&plan->tiling, width, height, halo, BLEND, dcv_boundary_gap(psf->size / 2), params->tile > 0 ? params->tile : LONGEST,
-                    plan->threads);
+  const double frame_cost = (double)plan->solver->transforms(&plan->job, true) / plan->solver->transforms(&plan->job, false);
+  dcv_tiling_choose(&plan->tiling, width, height, halo, BLEND, dcv_boundary_gap(psf->size / 2, halo + BLEND),
+                    params->tile > 0 ? params->tile : LONGEST, frame_cost);
   plan->threads = DCV_MIN(plan->threads, plan->tiling.tiles_x * plan->tiling.tiles_y);
   dcv_fft_layout(&plan->fft, plan->tiling.transform_width, plan->tiling.transform_height);
 
@@ -168,7 +169,11 @@ static int count_transforms(const dcv_plan *plan)
   const dcv_tiling *t = &plan->tiling;
   int count = 0;
   for(int iy = 0; iy < t->tiles_y; iy++)
-    for(int ix = 0; ix < t->tiles_x; ix++) count += plan->solver->transforms(&plan->job, dcv_tiling_at(t, ix, iy).frame);
+    for(int ix = 0; ix < t->tiles_x; ix++)
+    {
+      const dcv_tile tile = dcv_tiling_at(t, ix, iy);
+      count += plan->solver->transforms(&plan->job, tile.frame_x || tile.frame_y);
+    }
   return count;
 }
 
@@ -232,6 +237,23 @@ static bool overlap(const dcv_image *a, const dcv_image *b)
   return a0 < b1 && b0 < a1;
 }
 
+/* Shared by the threads of one execute. */
+typedef struct execution {
+  const dcv_callbacks *callbacks;
+  int tiles, done, stop;
+} execution;
+
+/* After each iteration of a tile, on its thread. Only the calling thread reports, and it counts its own tile's part. */
+static void step(void *user, double fraction)
+{
+  execution *e = user;
+  if(dcv_cancelled(e->callbacks)) __atomic_store_n(&e->stop, 1, __ATOMIC_RELAXED);
+#if defined(_OPENMP)
+  if(omp_get_thread_num() != 0) return;
+#endif
+  dcv_progress(e->callbacks, fmin((__atomic_load_n(&e->done, __ATOMIC_RELAXED) + 0.99 * fraction) / e->tiles, 1.0));
+}
+
 dcv_status dcv_plan_execute(dcv_plan *plan, const dcv_image *in, dcv_image *out, const dcv_callbacks *callbacks, dcv_result *result)
 {
   if(!plan) return DCV_ERROR_ARGUMENT;
@@ -244,58 +266,55 @@ dcv_status dcv_plan_execute(dcv_plan *plan, const dcv_image *in, dcv_image *out,
   if(overlap(in, out)) return DCV_ERROR_ARGUMENT;
 
   const double begin = dcv_seconds();
-  const int tiles = t->tiles_x * t->tiles_y;
-  int done = 0, stop = 0;
-  dcv_clock clock = { 0.0, 0.0, 0.0, 0.0 };
+  execution shared = { .callbacks = callbacks, .tiles = t->tiles_x * t->tiles_y };
+  double seconds_load = 0.0, seconds_fft = 0.0, seconds_pixel = 0.0, seconds_store = 0.0;
   const census pixels = copy_rows(in, out, channels, true, plan->job.saturation, plan->threads);
   if(pixels.unknown == (long)in->width * in->height)
   {
     copy_rows(in, out, channels, false, INFINITY, plan->threads);
     return DCV_ERROR_DATA;
   }
-  for(int colour = 0; colour < 4; colour++)
-  {
-#pragma omp parallel for collapse(2) schedule(dynamic, 1) num_threads(plan->threads)
-    for(int iy = colour / 2; iy < t->tiles_y; iy += 2)
-      for(int ix = colour % 2; ix < t->tiles_x; ix += 2)
-      {
-        int before, halted;
+#pragma omp parallel for collapse(2) schedule(monotonic : dynamic, 1) ordered num_threads(plan->threads) \
+    reduction(+ : seconds_load, seconds_fft, seconds_pixel, seconds_store)
+  for(int iy = 0; iy < t->tiles_y; iy++)
+    for(int ix = 0; ix < t->tiles_x; ix++)
+    {
 #if defined(_OPENMP)
-        const int thread = omp_get_thread_num();
+      const int thread = omp_get_thread_num();
 #else
-        const int thread = 0;
+      const int thread = 0;
 #endif
-#pragma omp atomic read
-        halted = stop;
-        if(halted) continue;
-        if(dcv_cancelled(callbacks))
-        {
-#pragma omp atomic write
-          stop = 1;
-          continue;
-        }
-        float *const memory = plan->threads_memory + thread * plan->thread_floats;
-        float *y[3], *const work = memory + channels * plan->fft.plane, *const ramp = work + plan->work_floats;
-        for(int c = 0; c < channels; c++) y[c] = memory + c * plan->fft.plane;
-        dcv_clock own = { 0.0, 0.0, 0.0, 0.0 };
-
-        const double loading = dcv_seconds();
-        const dcv_tile tile = dcv_tiling_at(t, ix, iy);
+      float *const memory = plan->threads_memory + thread * plan->thread_floats;
+      float *y[3], *const work = memory + channels * plan->fft.plane, *const ramp = work + plan->work_floats;
+      for(int c = 0; c < channels; c++) y[c] = memory + c * plan->fft.plane;
+      const dcv_tile tile = dcv_tiling_at(t, ix, iy);
+      dcv_tile_run run = {
+        .planes = y,
+        .data_width = tile.x1 - tile.x0,
+        .data_height = tile.y1 - tile.y0,
+        .frame = tile.frame_x || tile.frame_y,
+        .edge_x = tile.frame_x ? dcv_boundary_edge(t->gap) : 0,
+        .edge_y = tile.frame_y ? dcv_boundary_edge(t->gap) : 0,
+        .step = step,
+        .stop = &shared.stop,
+        .user = &shared,
+      };
+      step(&shared, 0.0);
+      double now = dcv_seconds();
+      if(!__atomic_load_n(&shared.stop, __ATOMIC_RELAXED))
+      {
         dcv_tile_load(in, &tile, channels, &plan->fft, y);
-        own.load = dcv_seconds() - loading;
-        plan->solver->run(&plan->job, plan->shared, work, y, tile.x1 - tile.x0, tile.y1 - tile.y0, tile.frame, &own);
-        const double storing = dcv_seconds();
-        dcv_tile_add(t, ix, iy, channels, &plan->fft, y, ramp, out);
-        own.store = dcv_seconds() - storing;
-#pragma omp critical(dcv_plan_clock)
-        {
-          clock.load += own.load, clock.fft += own.fft, clock.pixel += own.pixel, clock.store += own.store;
-          before = ++done;
-        }
-        if(thread == 0) dcv_progress(callbacks, (double)before / tiles);
+        seconds_load += dcv_seconds() - now;
+        plan->solver->run(&plan->job, plan->shared, work, &run);
       }
-  }
-  if(stop)
+      seconds_fft += run.seconds_fft, seconds_pixel += run.seconds_pixel;
+      now = dcv_seconds();
+#pragma omp ordered
+      if(!__atomic_load_n(&shared.stop, __ATOMIC_RELAXED)) dcv_tile_add(t, ix, iy, channels, &plan->fft, y, ramp, out);
+      seconds_store += dcv_seconds() - now;
+      __atomic_add_fetch(&shared.done, 1, __ATOMIC_RELAXED);
+    }
+  if(shared.stop)
   {
     copy_rows(in, out, channels, false, INFINITY, plan->threads);
     return DCV_ERROR_CANCELLED;
@@ -310,10 +329,10 @@ dcv_status dcv_plan_execute(dcv_plan *plan, const dcv_image *in, dcv_image *out,
       .unknown_pixels = pixels.unknown,
       .clipped_pixels = pixels.clipped,
       .seconds = dcv_seconds() - begin,
-      .seconds_load = clock.load,
-      .seconds_fft = clock.fft,
-      .seconds_pixel = clock.pixel,
-      .seconds_store = clock.store,
+      .seconds_load = seconds_load,
+      .seconds_fft = seconds_fft,
+      .seconds_pixel = seconds_pixel,
+      .seconds_store = seconds_store,
     };
   }
   return DCV_OK;

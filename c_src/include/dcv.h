@@ -163,7 +163,9 @@ DCV_API dcv_status dcv_psf_centre(dcv_psf *psf);
 /* Standard deviation about the centroid, px, both directions and channels together: sqrt(mean squared distance). */
 DCV_API dcv_status dcv_psf_radius(const dcv_psf *psf, float *rms_px);
 
-/* `out` (size set by the caller, same channels): the PSF as it is after the picture is scaled by `scale` (0.02 to 50), area-weighted, sum 1. */
+/* `out` (size set by the caller, same channels): the PSF as it is after the picture is scaled by `scale` (0.02 to 50). Source values
+ * are shared among the new pixels with Catmull-Rom weights (stretched by scale > 1), which keep the centroid and the second moment; then negative
+ * values to 0, sum 1. */
 DCV_API dcv_status dcv_psf_resample(const dcv_psf *in, double scale, dcv_psf *out);
 /* Odd size that holds the resampled PSF. */
 DCV_API int dcv_psf_resampled_size(int size, double scale);

@@ -18,8 +18,8 @@ typedef struct dcv_fft {
   void *forward, *inverse;
 } dcv_fft;
 
-/* Smallest n' >= n (>= 1) with no prime factor above 7 and a multiple of 16 (4 up to 48), so that rows fill whole vectors: 375 px cost three
- * times as much a pixel as 384. */
+/* Smallest n' >= n (>= 1) of the short list 4, 5, 6, 8, 10, 12, 16, ..., 64, 80, 96, 128, 160, 192, 256, ...: rows fill whole vectors (375 px cost three
+ * times as much a pixel as 384), and plans and wisdom are met again from picture to picture. */
 int dcv_fft_fast_size(int n);
 
 /* Fills the sizes only, for memory answers. */

@@ -15,14 +15,11 @@ static pthread_mutex_t planner = PTHREAD_MUTEX_INITIALIZER;
 
 int dcv_fft_fast_size(int n)
 {
-  const int step = n <= 48 ? 4 : 16;
-  for(n = (n + step - 1) / step * step;; n += step)
-  {
-    int rest = n;
-    for(int p = 2; p <= 7; p++)
-      while(rest % p == 0) rest /= p;
-    if(rest <= 1) return n;
-  }
+  int power = 1;
+  while(8 * power < n) power *= 2;
+  for(int quarters = 4; quarters <= 6; quarters++)
+    if(quarters * power >= n) return quarters * power;
+  return 8 * power;
 }
 
 void dcv_fft_layout(dcv_fft *fft, int width, int height)

@@ -16,37 +16,33 @@ static size_t area(const dcv_psf *psf)
   return (size_t)psf->size * psf->size;
 }
 
-/* Area of the pixel centred at (x, y) inside the circle of radius r: exact in y, midpoint rule of 64 strips in x. */
+enum { SAMPLES = 32 };
+
+/* Area that the pixel (x, y) from the centre shares with the circle of radius r, by chords along x on SAMPLES lines. */
 static double disk_pixel(double x, double y, double r)
 {
-  enum { STRIPS = 64 };
   double sum = 0.0;
-  for(int s = 0; s < STRIPS; s++)
+  for(int s = 0; s < SAMPLES; s++)
   {
-    const double at = x - 0.5 + (s + 0.5) / STRIPS;
+    const double at = y - 0.5 + (s + 0.5) / SAMPLES;
     if(fabs(at) >= r) continue;
     const double half = sqrt(r * r - at * at);
-    sum += fmax(0.0, fmin(y + 0.5, half) - fmax(y - 0.5, -half));
+    sum += fmax(0.0, fmin(x + 0.5, half) - fmax(x - 0.5, -half));
   }
-  return sum / STRIPS;
+  return sum / SAMPLES;
 }
 
-/* Length of the segment through the origin, half length h, direction (cos, sin), inside the pixel centred at (x, y). */
-static double segment_pixel(double x, double y, double h, double cosine, double sine)
+/* Bilinear share of the pixel (x, y) from the centre in the segment's points. */
+static double segment_pixel(double x, double y, double length, double cosine, double sine)
 {
-  double from = -h, to = h;
-  const double centre[2] = { x, y }, direction[2] = { cosine, sine };
-  for(int axis = 0; axis < 2; axis++)
+  const int count = SAMPLES * (int)ceil(length);
+  double sum = 0.0;
+  for(int s = 0; s < count; s++)
   {
-    if(fabs(direction[axis]) < 1e-9)
-    {
-      if(fabs(centre[axis]) > 0.5) return 0.0;
-      continue;
-    }
-    const double a = (centre[axis] - 0.5) / direction[axis], b = (centre[axis] + 0.5) / direction[axis];
-    from = fmax(from, fmin(a, b)), to = fmin(to, fmax(a, b));
+    const double t = ((s + 0.5) / count - 0.5) * length;
+    sum += fmax(0.0, 1.0 - fabs(x - t * cosine)) * fmax(0.0, 1.0 - fabs(y - t * sine));
   }
-  return fmax(0.0, to - from);
+  return sum / count;
 }
 
 /* Modified Bessel function of the first kind, order 0, by its power series. */
@@ -72,7 +68,7 @@ dcv_status dcv_psf_make(dcv_psf *psf, dcv_psf_kind kind, double a, double b)
   if(!psf || !psf->data) return DCV_ERROR_ARGUMENT;
   if(!shape_ok(psf)) return DCV_ERROR_PSF;
   if(!isfinite(a) || !isfinite(b)) return DCV_ERROR_ARGUMENT;
-  if(kind == DCV_PSF_KAISER ? a < 0.0 || a > 500.0 : kind != DCV_PSF_UNIFORM && a <= 0.0) return DCV_ERROR_ARGUMENT;
+  if(kind == DCV_PSF_KAISER ? a < 0.0 || a > 500.0 : kind != DCV_PSF_UNIFORM && !(a > 0.0 && a <= 1e4)) return DCV_ERROR_ARGUMENT;
   const int n = psf->size;
   const double cosine = cos(b * PI / 180.0), sine = -sin(b * PI / 180.0); /* rows grow downwards */
   for(int row = 0; row < n; row++)
@@ -83,8 +79,8 @@ dcv_status dcv_psf_make(dcv_psf *psf, dcv_psf_kind kind, double a, double b)
       switch(kind)
       {
         case DCV_PSF_GAUSSIAN: value = exp(-(x * x + y * y) / (2.0 * a * a)); break;
-        case DCV_PSF_DISK: value = disk_pixel(x, y, a); break;
-        case DCV_PSF_MOTION: value = segment_pixel(x, y, a / 2.0, cosine, sine); break;
+        case DCV_PSF_DISK: value = disk_pixel(x, y, a) + disk_pixel(y, x, a); break;
+        case DCV_PSF_MOTION: value = segment_pixel(x, y, a, cosine, sine); break;
         case DCV_PSF_UNIFORM: break;
         case DCV_PSF_KAISER: value = kaiser(x, n, a) * kaiser(y, n, a); break;
         case DCV_PSF_EXPONENTIAL: value = exp(-(fabs(x) + fabs(y)) / a); break;
@@ -102,9 +98,9 @@ int dcv_psf_natural_size(dcv_psf_kind kind, double a, double b)
   double reach; /* pixels on each side of the centre */
   switch(kind)
   {
-    case DCV_PSF_GAUSSIAN: reach = ceil(3.5 * a); break;
+    case DCV_PSF_GAUSSIAN: reach = ceil(4.0 * a); break;
     case DCV_PSF_DISK: reach = ceil(a - 0.5); break;
-    case DCV_PSF_MOTION: reach = ceil(a / 2.0 * fmax(fabs(cos(b * PI / 180.0)), fabs(sin(b * PI / 180.0))) - 0.5 - 1e-9); break;
+    case DCV_PSF_MOTION: reach = ceil(a / 2.0 * fmax(fabs(cos(b * PI / 180.0)), fabs(sin(b * PI / 180.0))) - 1e-9); break;
     case DCV_PSF_EXPONENTIAL: reach = ceil(5.0 * a); break;
     default: return 0;
   }
@@ -206,10 +202,11 @@ int dcv_psf_resampled_size(int size, double scale)
   return (int)fmin(2.0 * ceil((size * scale - 1.0) / 2.0 - 1e-9) + 1.0, DCV_PSF_MAX);
 }
 
-/* Overlap of output pixel o (width 1 / scale input pixels) with input pixel i, both counted from the centre. */
-static double overlap(int o, int i, double scale)
+/* Catmull-Rom: weights of sum 1 and no second moment, so that the PSF's own width is kept. */
+static double catmull_rom(double x)
 {
-  return fmax(0.0, fmin((o + 0.5) / scale, i + 0.5) - fmax((o - 0.5) / scale, i - 0.5));
+  x = fabs(x);
+  return x < 1.0 ? 1.0 + x * x * (1.5 * x - 2.5) : x < 2.0 ? 2.0 + x * (-4.0 + x * (2.5 - 0.5 * x)) : 0.0;
 }
 
 dcv_status dcv_psf_resample(const dcv_psf *in, double scale, dcv_psf *out)
@@ -218,16 +215,19 @@ dcv_status dcv_psf_resample(const dcv_psf *in, double scale, dcv_psf *out)
   if(!out || !out->data || !(scale >= 0.02 && scale <= 50.0)) return DCV_ERROR_ARGUMENT;
   if(!shape_ok(out) || out->channels != in->channels) return DCV_ERROR_PSF;
   const int n = in->size, m = out->size;
+  const double wide = fmax(1.0, scale);
   for(int c = 0; c < in->channels; c++)
     for(int oy = 0; oy < m; oy++)
       for(int ox = 0; ox < m; ox++)
       {
         double sum = 0.0;
-        const int y0 = DCV_MAX(0, (int)floor((oy - m / 2 - 0.5) / scale) + n / 2), y1 = DCV_MIN(n - 1, (int)ceil((oy - m / 2 + 0.5) / scale) + n / 2);
-        const int x0 = DCV_MAX(0, (int)floor((ox - m / 2 - 0.5) / scale) + n / 2), x1 = DCV_MIN(n - 1, (int)ceil((ox - m / 2 + 0.5) / scale) + n / 2);
-        for(int i = y0; i <= y1; i++)
-          for(int j = x0; j <= x1; j++)
-            sum += in->data[c * area(in) + (size_t)i * n + j] * overlap(oy - m / 2, i - n / 2, scale) * overlap(ox - m / 2, j - n / 2, scale);
+        for(int i = 0; i < n; i++)
+        {
+          const double wy = catmull_rom((oy - m / 2 - (i - n / 2) * scale) / wide);
+          if(wy == 0.0) continue;
+          for(int j = 0; j < n; j++)
+            sum += in->data[c * area(in) + (size_t)i * n + j] * wy * catmull_rom((ox - m / 2 - (j - n / 2) * scale) / wide);
+        }
         out->data[c * area(out) + (size_t)oy * m + ox] = (float)sum;
       }
   return dcv_psf_normalise(out);

@@ -3,8 +3,8 @@
  * psf: building and mending PSFs; the public functions are described in dcv.h. The formulas:
  *
  *   gaussian     exp(-(i^2 + j^2) / (2 a^2))
- *   disk         area of the pixel inside the circle of radius a
- *   motion       length of the segment of length a at angle b inside the pixel
+ *   disk         area of the pixel inside the circle of radius a: exact chords on 32 lines a pixel row, mean with the transpose
+ *   motion       32 ceil(a) points at equal distances on a segment of length a at angle b, each shared bilinearly between its four pixels
  *   uniform      1
  *   kaiser       I0(a sqrt(1 - (2 i / (n - 1))^2)) times the same in j        (i, j from the centre; Kaiser and Schafer 1980)
  *   exponential  exp(-(|i| + |j|) / a)

@@ -6,9 +6,14 @@
 
 enum { PASSES = 32 };
 
-int dcv_boundary_gap(int radius)
+int dcv_boundary_gap(int radius, int reach)
 {
-  return 4 * radius + 8;
+  return DCV_MAX(4 * radius + 8, reach);
+}
+
+int dcv_boundary_edge(int gap)
+{
+  return DCV_MAX(0, (gap - 16) / 2);
 }
 
 /* Mean of the finite values among the eight neighbours within the data; NaN when there is none. */
@@ -48,14 +53,21 @@ long dcv_boundary_fill_holes(const dcv_fft *fft, float *plane, int data_width, i
   return holes;
 }
 
-void dcv_boundary_extend(const dcv_fft *fft, float *plane, int data_width, int data_height)
+/* Weight of the first value at place i of a gap of g. */
+static float far_weight(int i, int g, int edge)
+{
+  const float w = (float)(i + 1 - edge) / (float)(g + 1 - 2 * edge);
+  return fminf(fmaxf(w, 0.0f), 1.0f);
+}
+
+void dcv_boundary_extend(const dcv_fft *fft, float *plane, int data_width, int data_height, int edge_x, int edge_y)
 {
   const size_t stride = (size_t)fft->stride;
   const int below = fft->height - data_height, right = fft->width - data_width;
   const float *const top = plane, *const bottom = plane + (data_height - 1) * stride;
   for(int i = 0; i < below; i++)
   {
-    const float w = (float)(i + 1) / (float)(below + 1);
+    const float w = far_weight(i, below, edge_y);
     float *const row = plane + (data_height + i) * stride;
     for(int x = 0; x < data_width; x++) row[x] = (1.0f - w) * bottom[x] + w * top[x];
   }
@@ -65,7 +77,7 @@ void dcv_boundary_extend(const dcv_fft *fft, float *plane, int data_width, int d
     const float last = row[data_width - 1], first = row[0];
     for(int i = 0; i < right; i++)
     {
-      const float w = (float)(i + 1) / (float)(right + 1);
+      const float w = far_weight(i, right, edge_x);
       row[data_width + i] = (1.0f - w) * last + w * first;
     }
   }

@@ -11,15 +11,22 @@
 
 #include "maths/fft.h"
 
-/* Gap needed between the two sides of a picture that meet through the period: 4 radius + 8 (radius of the PSF). */
-int dcv_boundary_gap(int radius);
+/* Gap between the two sides of a picture that meet through the period: at least 4 radius + 8 (radius of the PSF) for the sake of quality, and
+ * at least `reach` (halo and blend), so that one side does not feel what lies on the other and a tile at the frame agrees with the whole picture. */
+int dcv_boundary_gap(int radius, int reach);
+
+/* Pixels by which an edge at the frame is repeated into a gap of at least `gap`: (gap - 16) / 2, not below 0. */
+int dcv_boundary_edge(int gap);
 
 /* Non-finite values of the data_width x data_height pixels at the plane's origin are replaced, pass by pass, by the mean of their known neighbours
  * (of eight; values of the pass before); those further than 32 pixels from data become 0. scratch: fft->plane floats. Returns their number. */
 long dcv_boundary_fill_holes(const dcv_fft *fft, float *plane, int data_width, int data_height, float *scratch);
 
-/* Fills the gap: along columns, then along the rows of the result, a straight line from the last to the first value. */
-void dcv_boundary_extend(const dcv_fft *fft, float *plane, int data_width, int data_height);
+/* Fills the gap: along columns, then along the rows of the result. `edge` pixels (edge_x in rows, edge_y in columns) beyond the last value repeat it, as
+ * many before the first value repeat that, and a straight line joins them: of g values, value i = 0 .. g - 1 is (1 - w) last + w first with
+ * w = (i + 1 - edge) / (g + 1 - 2 edge) held between 0 and 1. At the frame, edges as long as the gap allows make what a pixel sees there depend on its own
+ * side only. */
+void dcv_boundary_extend(const dcv_fft *fft, float *plane, int data_width, int data_height, int edge_x, int edge_y);
 
 /* bound <- +infinity where y is known, y where clipped (>= saturation), -infinity where non-finite, `beyond` in the gap. Returns whether a pixel of the
  * data is not known. */

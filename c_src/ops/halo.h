@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * halo: how far a restored pixel depends on its surroundings.
+ *
+ * What the data do not determine is filled in by the filter n = F^-1[ r |D|^2 / (|K|^2 + r |D|^2) ], r = rho / lam: notches at the zeros of K reach far. The
+ * halo is the least h with
+ *
+ *   ( sum of n^2 over max(|i|, |j|) > h )^(1/2) <= 3e-4        (mean over the channels of the PSF)
  */
 #ifndef DCV_HALO_H
 #define DCV_HALO_H
 
 #include "base/base.h"
 
-/* Decay of the regularised inverse filter conj(K) / (|K|^2 + ratio |D|^2), ratio = rho / lam. */
+/* Found on a domain of 512 x 512: at most DCV_HALO_MAX, which also stands for "not found". MEMORY, FFT. */
+#define DCV_HALO_MAX 256
 dcv_status dcv_halo_measure(const dcv_psf *psf, float ratio, int *halo);
 
 #endif

@@ -102,6 +102,15 @@ static dcv_status estimate_at(const dcv_image *in, int channels, int step, doubl
   return DCV_OK;
 }
 
+static bool any_finite(const dcv_image *in, int channels)
+{
+  for(int y = 0; y < in->height; y++)
+    for(int x = 0; x < in->width; x++)
+      for(int c = 0; c < channels; c++)
+        if(isfinite(at(in, x, y, c))) return true;
+  return false;
+}
+
 dcv_status dcv_noise_estimate(const dcv_image *in, int channels, float *sigma)
 {
   if(!sigma || channels < 1 || channels > 3) return DCV_ERROR_ARGUMENT;
@@ -110,6 +119,7 @@ dcv_status dcv_noise_estimate(const dcv_image *in, int channels, float *sigma)
   DCV_TRY(estimate_at(in, channels, 1, fine));
   DCV_TRY(estimate_at(in, channels, 2, coarse));
   for(int c = 0; c < channels; c++) fine_square += fine[c] * fine[c], coarse_square += coarse[c] * coarse[c];
+  if(!any_finite(in, channels)) return DCV_ERROR_DATA;
   const double more = fine_square > 0.0 ? pow(fmax(sqrt(coarse_square / fine_square), 1.0), OCTAVES) : 1.0;
   for(int c = 0; c < channels; c++) sigma[c] = (float)(more * fine[c]);
   return DCV_OK;

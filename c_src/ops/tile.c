@@ -3,6 +3,9 @@
 
 #include <math.h>
 
+/* Pixels outside the halo that join two cut sides smoothly. */
+enum { CUT_GAP = 16 };
+
 /* First picture pixel of cut i. */
 static int cut(int side, int tiles, int i)
 {
@@ -16,8 +19,7 @@ static void range(int side, int tiles, int i, int more, int *a, int *b)
   *b = i == tiles - 1 ? side : DCV_MIN(side, cut(side, tiles, i + 1) + more);
 }
 
-/* Transform side for one axis cut into `tiles`: the longest data, with the gap where a tile touches the frame. (A tile in the middle of this axis may
- * touch the frame along the other one: its data fill this axis, and its two sides meet without a gap, inside the halo.) */
+/* Transform side for one axis cut into `tiles`: the longest data with its gap. */
 static int transform_side(int side, int tiles, int more, int gap)
 {
   int most = 0;
@@ -25,7 +27,7 @@ static int transform_side(int side, int tiles, int more, int gap)
   {
     int a, b;
     range(side, tiles, i, more, &a, &b);
-    most = DCV_MAX(most, b - a + (a == 0 || b == side ? gap : 0));
+    most = DCV_MAX(most, b - a + (a == 0 || b == side ? gap : CUT_GAP));
   }
   return dcv_fft_fast_size(most);
 }
@@ -37,13 +39,14 @@ static double work(int w, int h)
   return n * (log2(n) + 4.0) * (n <= 420.0 * 420.0 ? 1.0 : n <= 600.0 * 600.0 ? 1.2 : 1.8);
 }
 
-void dcv_tiling_choose(dcv_tiling *tiling, int width, int height, int halo, int blend, int gap, int longest, int threads)
+void dcv_tiling_choose(dcv_tiling *tiling, int width, int height, int halo, int blend, int gap, int longest, double frame_cost)
 {
+  enum { THREADS = 4 }; /* assumed: the real number must not change the result */
   double least = INFINITY;
   *tiling = (dcv_tiling){ .width = width, .height = height, .halo = halo, .blend = blend, .gap = gap };
-  /* A core below its surroundings' width is never worth it. */
-  const int around = DCV_MAX(2 * (halo + blend), 32);
-  const int most_x = 1 + width / around, most_y = 1 + height / around;
+  /* A core below a quarter of its surroundings' width is never worth it, nor one narrower than the blend. */
+  const int core = DCV_MAX((halo + blend) / 2, 4 * blend);
+  const int most_x = DCV_MAX(1, width / core), most_y = DCV_MAX(1, height / core);
   for(int ny = 1; ny <= most_y; ny++)
   {
     const int th = transform_side(height, ny, halo + blend, gap);
@@ -52,14 +55,10 @@ void dcv_tiling_choose(dcv_tiling *tiling, int width, int height, int halo, int 
     {
       const int tw = transform_side(width, nx, halo + blend, gap);
       if(tw > longest && nx < most_x) continue;
-      /* Rounds of tiles: the four colours one after the other, each shared by the threads. */
-      long rounds = 0;
-      for(int colour = 0; colour < 4; colour++)
-      {
-        const long count = (long)((nx + 1 - (colour & 1)) / 2) * ((ny + 1 - (colour >> 1)) / 2);
-        rounds += (count + threads - 1) / threads;
-      }
-      const double cost = rounds * work(tw, th);
+      const double inner = nx > 2 && ny > 2 ? (nx - 2.0) * (ny - 2.0) : 0.0;
+      const double tiles = inner + frame_cost * ((double)nx * ny - inner);
+      const double idle = (THREADS - (nx * ny) % THREADS) % THREADS; /* threads without a tile in the last round */
+      const double cost = (tiles + 0.5 * idle) * work(tw, th);
       if(cost >= least) continue;
       least = cost;
       tiling->tiles_x = nx, tiling->tiles_y = ny, tiling->transform_width = tw, tiling->transform_height = th;
@@ -73,7 +72,7 @@ dcv_tile dcv_tiling_at(const dcv_tiling *t, int ix, int iy)
   dcv_tile tile;
   range(t->width, t->tiles_x, ix, t->halo + t->blend, &tile.x0, &tile.x1);
   range(t->height, t->tiles_y, iy, t->halo + t->blend, &tile.y0, &tile.y1);
-  tile.frame = tile.x0 == 0 || tile.y0 == 0 || tile.x1 == t->width || tile.y1 == t->height;
+  tile.frame_x = tile.x0 == 0 || tile.x1 == t->width, tile.frame_y = tile.y0 == 0 || tile.y1 == t->height;
   return tile;
 }
 

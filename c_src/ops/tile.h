@@ -5,10 +5,9 @@
  * Along each axis the picture is divided at X_i = i * side / tiles. Tile i contributes to [X_i - blend, X_{i+1} + blend) with a weight that
  * ramps smoothly over the 2 * blend pixels around each cut and sums to one with its neighbour's; it reads `halo` pixels more on each side. The frame of the picture
  * ends a tile early. What it has read (its data) lies at the origin of the transform; the rest of the transform joins the right edge to the left one
- * (bottom to top) and is at least `gap` wide along an axis where the data reach the frame.
+ * (bottom to top) and is at least `gap` wide along an axis where the data reach the frame, CUT_GAP (16) wide elsewhere.
  *
- * Weights add to 1, tiles of one colour (even/odd column and row) never touch the same pixel, and colours are done in a fixed order: the bits of the
- * result do not depend on the number of threads.
+ * Weights add to 1. Nothing here depends on the number of threads, and tiles are added in a fixed order: neither do the bits of the result.
  */
 #ifndef DCV_TILE_H
 #define DCV_TILE_H
@@ -22,14 +21,14 @@ typedef struct dcv_tiling {
   int transform_width, transform_height;
 } dcv_tiling;
 
-/* Chooses the number of tiles and the transform for the least estimated work: transforms no longer than `longest` on a side unless halo and
- * gap demand it, and tiles enough for the threads when that pays. blend: 0 when there is one tile. */
-void dcv_tiling_choose(dcv_tiling *tiling, int width, int height, int halo, int blend, int gap, int longest, int threads);
+/* Chooses the number of tiles and the transform for the least estimated work, with a few threads in mind: transforms no longer than `longest` on a
+ * side unless halo and gap demand it. frame_cost: work of a tile at the frame, relative to an inner one. */
+void dcv_tiling_choose(dcv_tiling *tiling, int width, int height, int halo, int blend, int gap, int longest, double frame_cost);
 
 /* Data of tile (ix, iy) in picture coordinates, half open. */
 typedef struct dcv_tile {
   int x0, y0, x1, y1;
-  bool frame; /* the data reach the picture's frame */
+  bool frame_x, frame_y; /* the data reach the picture's frame, left or right, top or bottom */
 } dcv_tile;
 dcv_tile dcv_tiling_at(const dcv_tiling *tiling, int ix, int iy);
 

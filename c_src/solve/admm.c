@@ -10,7 +10,7 @@
  *   v = w D x + u,  g = shrink(v, 1 / rho),  u = v - g                                                      pixels (ops/tv)
  *   X = (lam conj(K) Z + rho F D* w (g - u)) / (lam |K|^2 + rho w^2 |D|^2)                                  one forward and one inverse transform
  *
- * and rho grows by a fixed factor (u shrinks by the same), so that six iterations suffice. No step size and nothing measured on the tile.
+ * and rho grows tenfold over the iterations (u shrinks accordingly), so that six suffice. No step size and nothing measured on the tile.
  *
  * Z is the data with unknown pixels replaced (ops/boundary): only tiles that hold some renew them, after each iteration but the last, for a second pair of
  * transforms. The cut edges of an inner tile are not unknown but thrown away with the halo.
@@ -23,16 +23,13 @@
  * with the noise sigma and the gradient G of the picture (ops/noise); both scale with it, and a Laplace prior alone would give lam ~ G / sigma^2.
  */
 #include "maths/otf.h"
-#include "ops/boundary.h"
 #include "ops/tv.h"
-#include "solve/solver.h"
+#include "solve/common.h"
 
 #include <math.h>
 #include <string.h>
 
-#define GROWTH 1.6f
-#define OMEGA 1.9f
-#define CHROMA 2.0f
+#define GROWTH 10.0f /* of rho over all iterations */
 
 static float lam(const dcv_job *job, float priority)
 {
@@ -48,15 +45,9 @@ static float rho(const dcv_job *job)
   return 0.05f / job->gradient;
 }
 
-static int otfs(const dcv_job *job)
+static float reach(const dcv_job *job)
 {
-  return DCV_MIN(job->psf->channels, job->channels);
-}
-
-/* Colours turned to luminance and chroma. */
-static bool turned(const dcv_job *job)
-{
-  return job->channels == 3 && otfs(job) == 1;
+  return rho(job) * (job->iterations > 1 ? GROWTH : 1.0f) / job->lam;
 }
 
 static int transforms(const dcv_job *job, bool unknown)
@@ -66,7 +57,7 @@ static int transforms(const dcv_job *job, bool unknown)
 
 static size_t shared_floats(const dcv_job *job)
 {
-  return otfs(job) * job->fft->plane + dcv_round_floats(job->fft->columns) + dcv_round_floats(job->fft->height);
+  return dcv_job_otfs(job) * job->fft->plane + dcv_round_floats(job->fft->columns) + dcv_round_floats(job->fft->height);
 }
 
 /* Planes: bound, x, conj(K) Z and the model k * x of each channel, u twice; then scratch rows. */
@@ -78,54 +69,10 @@ static size_t work_floats(const dcv_job *job)
 static void prepare(const dcv_job *job, float *shared)
 {
   const dcv_fft *fft = job->fft;
-  for(int c = 0; c < otfs(job); c++) dcv_otf(fft, job->psf, c, shared + c * fft->plane);
-  float *const dx = shared + otfs(job) * fft->plane, *const dy = dx + dcv_round_floats(fft->columns);
+  for(int c = 0; c < dcv_job_otfs(job); c++) dcv_otf(fft, job->psf, c, shared + c * fft->plane);
+  float *const dx = shared + dcv_job_otfs(job) * fft->plane, *const dy = dx + dcv_round_floats(fft->columns);
   dcv_otf_difference(fft->width, fft->columns, dx);
   dcv_otf_difference(fft->height, fft->height, dy);
-}
-
-/* The orthonormal turn (r + g + b) / sqrt 3, (r - b) / sqrt 2, (r - 2 g + b) / sqrt 6, and back. */
-#define R3 0.577350269f
-#define R2 0.707106781f
-#define R6 0.408248290f
-
-DCV_SIMD static void turn(const dcv_fft *fft, const float *restrict r, const float *restrict g, const float *restrict b, float *restrict l,
-                          float *restrict m, float *restrict n)
-{
-  for(size_t i = 0; i < fft->plane; i++)
-  {
-    const float red = r[i], green = g[i], blue = b[i];
-    l[i] = R3 * (red + green + blue);
-    m[i] = R2 * (red - blue);
-    n[i] = R6 * (red - 2.0f * green + blue);
-  }
-}
-
-DCV_SIMD static void turn_back(const dcv_fft *fft, float *restrict l, float *restrict m, float *restrict n)
-{
-  for(size_t i = 0; i < fft->plane; i++)
-  {
-    const float luminance = R3 * l[i], a = R2 * m[i], b = R6 * n[i];
-    l[i] = luminance + a + b;
-    m[i] = luminance - 2.0f * b;
-    n[i] = luminance - a + b;
-  }
-}
-
-/* b <- conj(K) y, both complex. */
-DCV_SIMD static void conjugate_product(const dcv_fft *fft, const float *restrict otf, const float *restrict y, float *restrict b)
-{
-  for(int i = 0; i < fft->height; i++)
-  {
-    const size_t row = (size_t)i * fft->stride;
-    for(int j = 0; j < fft->columns; j++)
-    {
-      const size_t at = row + 2 * j;
-      const float kr = otf[at], ki = otf[at + 1], yr = y[at], yi = y[at + 1];
-      b[at] = kr * yr + ki * yi;
-      b[at + 1] = kr * yi - ki * yr;
-    }
-  }
 }
 
 /* x <- (b + r x) / (|K|^2 + r w^2 (dx + dy)) / pixels, r = rho / lam; the last factor undoes the unnormalised transforms. */
@@ -147,29 +94,14 @@ DCV_SIMD static void divide(const dcv_fft *fft, const float *restrict otf, const
   }
 }
 
-/* v <- K x. */
-DCV_SIMD static void product(const dcv_fft *fft, const float *restrict otf, const float *restrict x, float *restrict v)
+static void run(const dcv_job *job, const float *shared, float *work, dcv_tile_run *tile)
 {
-  for(int i = 0; i < fft->height; i++)
-  {
-    const size_t row = (size_t)i * fft->stride;
-    for(int j = 0; j < fft->columns; j++)
-    {
-      const size_t at = row + 2 * j;
-      const float kr = otf[at], ki = otf[at + 1], xr = x[at], xi = x[at + 1];
-      v[at] = kr * xr - ki * xi;
-      v[at + 1] = kr * xi + ki * xr;
-    }
-  }
-}
-
-static void run(const dcv_job *job, const float *shared, float *work, float *const *z, int data_width, int data_height, bool frame,
-                dcv_clock *clock)
-{
+  float *const *const z = tile->planes;
+  const bool frame = tile->frame;
   const dcv_fft *fft = job->fft;
   const int channels = job->channels;
   const size_t plane = fft->plane;
-  const float *const dx = shared + otfs(job) * plane, *const dy = dx + dcv_round_floats(fft->columns);
+  const float *const dx = shared + dcv_job_otfs(job) * plane, *const dy = dx + dcv_round_floats(fft->columns);
   float *const scratch = work + 6 * (size_t)channels * plane;
   float *bound[3], *x[3], *b[3], *model[3], *u[6], weights[3];
   const float *otf[3];
@@ -178,26 +110,27 @@ static void run(const dcv_job *job, const float *shared, float *work, float *con
     bound[c] = work + c * plane, x[c] = work + (channels + c) * plane, b[c] = work + (2 * channels + c) * plane;
     model[c] = work + (3 * channels + c) * plane;
     u[2 * c] = work + (4 * channels + 2 * c) * plane, u[2 * c + 1] = u[2 * c] + plane;
-    otf[c] = shared + (otfs(job) == 1 ? 0 : c * plane);
-    weights[c] = turned(job) && c > 0 ? CHROMA : 1.0f;
+    otf[c] = dcv_job_otf(job, shared, c);
   }
+  dcv_job_weights(job, weights);
   double last = dcv_seconds();
 #define LAP(part)                      \
   do {                                 \
     const double now_ = dcv_seconds(); \
-    clock->part += now_ - last;        \
+    tile->part += now_ - last;         \
     last = now_;                       \
   } while(0)
 
   bool unknown = frame;
   for(int c = 0; c < channels; c++)
   {
-    unknown |= dcv_boundary_bound(fft, z[c], data_width, data_height, job->saturation, frame ? -INFINITY : INFINITY, bound[c]);
-    dcv_boundary_fill_holes(fft, z[c], data_width, data_height, model[c]);
-    dcv_boundary_extend(fft, z[c], data_width, data_height);
+    unknown |= dcv_boundary_bound(fft, z[c], tile->data_width, tile->data_height, job->saturation, frame ? -INFINITY : INFINITY, bound[c]);
+    dcv_boundary_fill_holes(fft, z[c], tile->data_width, tile->data_height, model[c]);
+    dcv_boundary_extend(fft, z[c], tile->data_width, tile->data_height, tile->edge_x, tile->edge_y);
   }
   memset(u[0], 0, sizeof(float) * 2 * channels * plane);
   float rising = rho(job);
+  const float growth = powf(GROWTH, 1.0f / (float)DCV_MAX(job->iterations - 1, 1));
   for(int iteration = 0; iteration < job->iterations; iteration++)
   {
     if(iteration == 0 || unknown)
@@ -205,49 +138,50 @@ static void run(const dcv_job *job, const float *shared, float *work, float *con
       /* conj(K) Z, with Z first renewed from the model; the model's planes then hold the turned z. */
       if(iteration > 0)
       {
-        if(turned(job)) turn_back(fft, model[0], model[1], model[2]);
-        for(int c = 0; c < channels; c++) dcv_boundary_impute(fft, OMEGA, model[c], bound[c], z[c]);
+        if(dcv_job_turned(job)) dcv_colour_turn_back(fft, model);
+        for(int c = 0; c < channels; c++) dcv_boundary_impute(fft, DCV_OMEGA, model[c], bound[c], z[c]);
       }
-      if(turned(job))
-        turn(fft, z[0], z[1], z[2], model[0], model[1], model[2]);
+      if(dcv_job_turned(job))
+        dcv_colour_turn(fft, (const float *const *)z, model);
       else
         for(int c = 0; c < channels; c++) memcpy(model[c], z[c], sizeof(float) * plane);
       for(int c = 0; c < channels; c++)
       {
         if(iteration == 0) memcpy(x[c], model[c], sizeof(float) * plane);
-        LAP(pixel);
+        LAP(seconds_pixel);
         dcv_fft_forward(fft, model[c]);
-        LAP(fft);
-        conjugate_product(fft, otf[c], model[c], b[c]);
+        LAP(seconds_fft);
+        dcv_convolution_correlate(fft, otf[c], model[c], b[c]);
       }
     }
-    dcv_tv_shrink(fft, channels, weights, rising, GROWTH, x, u, scratch);
+    dcv_tv_shrink(fft, channels, weights, rising, growth, x, u, scratch);
     for(int c = 0; c < channels; c++)
     {
-      LAP(pixel);
+      LAP(seconds_pixel);
       dcv_fft_forward(fft, x[c]);
-      LAP(fft);
+      LAP(seconds_fft);
       divide(fft, otf[c], b[c], dx, dy, rising / job->lam, weights[c], x[c]);
       if(unknown && iteration < job->iterations - 1)
       {
-        product(fft, otf[c], x[c], model[c]);
-        LAP(pixel);
+        dcv_convolution_multiply(fft, otf[c], x[c], model[c]);
+        LAP(seconds_pixel);
         dcv_fft_inverse(fft, model[c]);
-        LAP(fft);
+        LAP(seconds_fft);
       }
-      LAP(pixel);
+      LAP(seconds_pixel);
       dcv_fft_inverse(fft, x[c]);
-      LAP(fft);
+      LAP(seconds_fft);
     }
-    rising *= GROWTH;
+    rising *= growth;
+    if(dcv_tile_step(tile, (iteration + 1.0) / job->iterations)) return;
   }
-  if(turned(job)) turn_back(fft, x[0], x[1], x[2]);
+  if(dcv_job_turned(job)) dcv_colour_turn_back(fft, x);
   for(int c = 0; c < channels; c++) memcpy(z[c], x[c], sizeof(float) * plane);
-  LAP(pixel);
+  LAP(seconds_pixel);
 #undef LAP
 }
 
 const dcv_solver dcv_solver_admm = {
-  .name = "admm", .iterations = 6, .lam = lam, .rho = rho, .transforms = transforms, .shared_floats = shared_floats, .work_floats = work_floats,
+  .name = "admm", .iterations = 6, .lam = lam, .rho = rho, .reach = reach, .transforms = transforms, .shared_floats = shared_floats, .work_floats = work_floats,
   .prepare = prepare, .run = run,
 };

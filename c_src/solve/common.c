@@ -39,14 +39,14 @@ void dcv_job_prepare_otfs(const dcv_job *job, float *shared)
 bool dcv_job_start(const dcv_job *job, const dcv_tile_run *tile, float *const *bound, float *scratch)
 {
   const int width = tile->data_width, height = tile->data_height;
-  const bool frame = tile->frame_x || tile->frame_y;
+  const bool frame = tile->frame;
   bool unknown = frame;
   for(int c = 0; c < job->channels; c++)
   {
     float *const z = tile->planes[c];
     unknown |= dcv_boundary_bound(job->fft, z, width, height, job->saturation, frame ? -INFINITY : INFINITY, bound[c]);
     dcv_boundary_fill_holes(job->fft, z, width, height, scratch);
-    dcv_boundary_extend(job->fft, z, width, height, tile->frame_x, tile->frame_y);
+    dcv_boundary_extend(job->fft, z, width, height, tile->edge_x, tile->edge_y);
   }
   return unknown;
 }
