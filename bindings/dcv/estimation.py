@@ -11,7 +11,8 @@ import numpy as np
 from . import errors, params
 from ._core import Call, Log, Progress, check, check_pixels, ffi, image_struct, lib, native, psf_array, psf_struct, restored_channels
 
-WINDOW_MIN, WINDOW_MAX = 255, 400
+# A sample of 384 x 384 pixels against one of 255 x 255: half a decibel more on average, at twice the time.
+WINDOW_SIDE, WHOLE_SIDE = 384, 400
 
 Window = tuple[int, int, int, int]
 
@@ -101,7 +102,7 @@ def estimate_psf(
     array = check_pixels(image, channel_axis)
     channels = restored_channels(array)
     check_size(size)
-    x, y, width, height = check_window(choose_window(image, size, channel_axis=channel_axis) if window is None else window, array.shape, size)
+    x, y, width, height = check_window(choose_window(image, channel_axis=channel_axis) if window is None else window, array.shape, size)
     values = params.make(
         channels=channels,
         noise=noise,
@@ -148,7 +149,7 @@ def estimate_noise(image: Any, *, channel_axis: int | None = None) -> float | np
     return float(sigma[0]) if channels == 1 else np.array(list(sigma), np.float32)
 
 
-def choose_window(image: Any, size: int, *, channel_axis: int | None = None) -> Window:
+def choose_window(image: Any, *, channel_axis: int | None = None) -> Window:
     """A square sample for `estimate_psf`: structure in both directions, no clipped lights, near the centre.
 
     Blocks of 16 x 16 pixels carry the structure tensor of the luminance; each candidate in the middle of the picture scores the smaller
@@ -158,20 +159,17 @@ def choose_window(image: Any, size: int, *, channel_axis: int | None = None) -> 
     ----------
     image, channel_axis
         As for `estimate_psf`.
-    size : int
-        Width of the PSF in pixels.
 
     Returns
     -------
     window : tuple of int
-        (x, y, width, height): the whole picture when it is small, else a square of 255 to 400 pixels, larger for larger PSFs.
+        (x, y, width, height): the whole picture up to 400 x 400 pixels, else 384 x 384, or less where the picture is narrower.
     """
     array = check_pixels(image, channel_axis)
     height, width = array.shape[:2]
-    side = min(WINDOW_MAX, max(WINDOW_MIN, 15 * size))
-    if width <= WINDOW_MAX and height <= WINDOW_MAX:
+    if width <= WHOLE_SIDE and height <= WHOLE_SIDE:
         return 0, 0, width, height
-    across, down = min(side, width), min(side, height)
+    across, down = min(WINDOW_SIDE, width), min(WINDOW_SIDE, height)
 
     block = 16
     left, top = _margin(width, across), _margin(height, down)
