@@ -204,14 +204,20 @@ static inline gboolean _in(const float x, const float low, const float high)
   return x >= low && x <= high; // false for NaN
 }
 
+// 0 for "not known", or a value with which the core's numbers stay finite.
+static inline gboolean _measured(const float x, const float high)
+{
+  return x == 0.0f || _in(x, 1e-7f, high);
+}
+
 // Parameters come from files: nothing about them may be taken for granted.
 static gboolean _params_sane(const dt_iop_deconvolution_params_t *p)
 {
   gboolean sane = (unsigned)p->source <= DT_DECONVOLUTION_MOTION && (unsigned)p->flavour <= DT_DECONVOLUTION_BEST
                   && (unsigned)p->blur <= DT_DECONVOLUTION_STATIC && p->iterations >= 0 && p->iterations <= 200 && p->blur_size >= 3
                   && p->blur_size <= PSF_CODEC_SIDE && _in(p->priority, -1.0f, 1.0f) && _in(p->sigma, 0.3f, 10.0f)
-                  && _in(p->radius, 0.5f, 20.0f) && _in(p->length, 1.0f, 60.0f) && _in(p->angle, -90.0f, 90.0f) && _in(p->noise, 0.0f, 0.2f)
-                  && _in(p->clipping, 0.0f, 16.0f) && _in(p->measured_noise, 0.0f, 1.0f) && _in(p->measured_gradient, 0.0f, 1000.0f) && _in(p->confidence, 0.0f, 1.0f);
+                  && _in(p->radius, 0.5f, 20.0f) && _in(p->length, 1.0f, 60.0f) && _in(p->angle, -90.0f, 90.0f) && _measured(p->noise, 0.2f)
+                  && _measured(p->clipping, 16.0f) && _measured(p->measured_noise, 1.0f) && _measured(p->measured_gradient, 1000.0f) && _in(p->confidence, 0.0f, 1.0f);
   for(int k = 0; k < 4; k++) sane = sane && _in(p->window[k], 0.0f, 1.0f);
   return sane;
 }

@@ -82,9 +82,10 @@ def test_stored_psf_equals_described_one(export):
         xmp.pack(**KNOWN, priority=float("nan")),
         xmp.pack(source="gaussian", sigma=-1.0),
         xmp.pack(source="disk", radius=float("inf")),
+        xmp.pack(source="disk", measured_gradient=1e-38),
         b"\xff" * xmp.PARAMS.size,
     ],
-    ids=["psf", "nan", "negative", "infinite", "ones"],
+    ids=["psf", "nan", "negative", "infinite", "denormal", "ones"],
 )
 def test_damaged_parameters_pass_the_picture_through(export, params):
     plain, _ = export("blurred.tif", xmp.pack())
