@@ -10,6 +10,7 @@
 #include "ops/noise.h"
 #include "ops/tile.h"
 #include "solve/solver.h"
+#include "solve/stop.h"
 
 #include <math.h>
 #include <string.h>
@@ -99,17 +100,35 @@ dcv_status dcv_halo(const dcv_params *params, const dcv_psf *psf, int32_t *halo)
   return DCV_OK;
 }
 
-dcv_status dcv_params_resolve(dcv_params *params, const dcv_image *in, const dcv_psf *psf, const dcv_callbacks *callbacks)
+/* reason: why the solver stopped on the sample, ITERATIONS without a run. */
+static dcv_status resolve(dcv_params *params, const dcv_image *in, const dcv_psf *psf, const dcv_callbacks *callbacks, dcv_stop *reason)
 {
-  (void)callbacks;
+  *reason = DCV_STOP_ITERATIONS;
   DCV_TRY(dcv_params_check(params, NULL));
   DCV_TRY(dcv_psf_validate(psf));
   DCV_TRY(dcv_image_check(in, params->channels));
   float noise = params->noise, gradient = params->gradient;
   if(noise == 0.0f) DCV_TRY(dcv_noise_level(in, params->channels, &noise));
   if(gradient == 0.0f) DCV_TRY(dcv_noise_gradient(in, params->channels, noise, &gradient));
-  params->noise = noise, params->gradient = gradient;
+  dcv_params found = *params;
+  found.noise = noise, found.gradient = gradient;
+  const dcv_solver *solver = dcv_solvers[params->solver];
+  if(params->iterations == 0 && params->tolerance > 0.0f && solver->most > 0)
+  {
+    dcv_job job;
+    int iterations;
+    DCV_TRY(make_job(&job, &found, psf));
+    DCV_TRY(dcv_stop_iterations(solver, &job, in, params->tolerance, params->planning, callbacks, &iterations, reason, NULL, NULL));
+    found.iterations = iterations;
+  }
+  *params = found;
   return DCV_OK;
+}
+
+dcv_status dcv_params_resolve(dcv_params *params, const dcv_image *in, const dcv_psf *psf, const dcv_callbacks *callbacks)
+{
+  dcv_stop reason;
+  return resolve(params, in, psf, callbacks, &reason);
 }
 
 dcv_status dcv_plan_memory(const dcv_params *params, int width, int height, const dcv_psf *psf, uint64_t *bytes)
@@ -346,10 +365,12 @@ dcv_status dcv_deconvolve(const dcv_params *params, const dcv_image *in, dcv_ima
     own = *params;
   else
     dcv_params_init(&own);
-  DCV_TRY(dcv_params_resolve(&own, in, psf, callbacks));
+  dcv_stop reason;
+  DCV_TRY(resolve(&own, in, psf, callbacks, &reason));
   dcv_plan *plan;
   DCV_TRY(dcv_plan_create(&plan, &own, in->width, in->height, psf));
   const dcv_status status = dcv_plan_execute(plan, in, out, callbacks, result);
+  if(status == DCV_OK && result) result->stop = reason;
   dcv_plan_destroy(plan);
   return status;
 }

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "solve/stop.h"
+
+#include "ops/boundary.h"
+#include "ops/tile.h"
+#include "ops/whiteness.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { QUIET = 3 };
+
+bool dcv_stop_ask(dcv_stop_rule *rule, int iteration, double change, double whiteness)
+{
+  rule->quiet = change < rule->tolerance ? rule->quiet + 1 : 0;
+  if(iteration == 1 || whiteness > rule->whitest) rule->whitest = whiteness, rule->whitest_at = iteration;
+  if(rule->quiet >= QUIET) rule->reason = DCV_STOP_STAGNATION;
+  if(rule->patience > 0 && iteration - rule->whitest_at >= rule->patience) rule->reason = DCV_STOP_WHITENESS;
+  return rule->reason != DCV_STOP_ITERATIONS;
+}
+
+/* The run on the window. Planes of each channel: the data with NaN where unknown, the x before, the residual. */
+typedef struct sample {
+  const dcv_job *job;
+  int width, height, iterations;
+  float *data[3], *before[3], *residual[3];
+  double *change, *whiteness;
+  dcv_stop_rule rule;
+  const dcv_callbacks *callbacks;
+  int cancelled;
+} sample;
+
+static bool stops(void *user, int iteration, float *const *x, float *const *model)
+{
+  sample *s = user;
+  const int stride = s->job->fft->stride, channels = s->job->channels;
+  double step = 0.0, way = 0.0;
+  for(int c = 0; c < channels; c++)
+    for(int i = 0; i < s->height; i++)
+      for(int j = 0; j < s->width; j++)
+      {
+        const size_t at = (size_t)i * stride + j;
+        const float y = s->data[c][at];
+        s->residual[c][at] = isfinite(y) ? model[c][at] - y : 0.0f;
+        if(!isfinite(y)) continue;
+        const double from_before = x[c][at] - (iteration > 1 ? s->before[c][at] : y), from_data = x[c][at] - y;
+        step += from_before * from_before, way += from_data * from_data;
+      }
+  for(int c = 0; c < channels; c++) memcpy(s->before[c], x[c], sizeof(float) * s->job->fft->plane);
+  const double change = way > 0.0 ? 100.0 * sqrt(step / way) : 0.0;
+  const double white = dcv_whiteness((const float *const *)s->residual, channels, s->width, s->height, stride);
+  if(s->change) s->change[iteration - 1] = change;
+  if(s->whiteness) s->whiteness[iteration - 1] = white;
+  const bool over = dcv_stop_ask(&s->rule, iteration, change, white);
+  if(over) s->iterations = iteration;
+  return over;
+}
+
+static void step(void *user, double fraction)
+{
+  sample *s = user;
+  (void)fraction;
+  s->cancelled = dcv_cancelled(s->callbacks);
+}
+
+dcv_status dcv_stop_iterations(const dcv_solver *solver, const dcv_job *resolved, const dcv_image *in, float tolerance, int planning,
+                               const dcv_callbacks *callbacks, int *iterations, dcv_stop *reason, double *change, double *whiteness)
+{
+  const int channels = resolved->channels, gap = dcv_boundary_gap(resolved->psf->size / 2, 0);
+  const int width = DCV_MIN(in->width, DCV_STOP_WINDOW), height = DCV_MIN(in->height, DCV_STOP_WINDOW);
+  const int left = (in->width - width) / 2, top = (in->height - height) / 2;
+  *iterations = solver->iterations, *reason = DCV_STOP_ITERATIONS;
+  if(DCV_MIN(width, height) <= DCV_WHITENESS_LAGS) return DCV_OK; /* no lags to measure */
+
+  dcv_fft fft;
+  DCV_TRY(dcv_fft_init(&fft, dcv_fft_fast_size(width + gap), dcv_fft_fast_size(height + gap), planning));
+  dcv_job job = *resolved;
+  job.fft = &fft, job.iterations = solver->most;
+  const size_t work_floats = dcv_round_floats(solver->work_floats(&job)), planes = channels * fft.plane;
+  float *const shared = dcv_alloc_floats(solver->shared_floats(&job)), *const work = dcv_alloc_floats(work_floats + 4 * planes);
+  dcv_status status = shared && work ? DCV_OK : DCV_ERROR_MEMORY;
+  if(status == DCV_OK)
+  {
+    sample s = { .job = &job, .width = width, .height = height, .iterations = solver->most, .change = change, .whiteness = whiteness,
+                 .rule = { .tolerance = tolerance, .patience = solver->patience }, .callbacks = callbacks };
+    float *z[3];
+    for(int c = 0; c < channels; c++)
+    {
+      z[c] = work + work_floats + c * fft.plane;
+      s.data[c] = z[c] + planes, s.before[c] = z[c] + 2 * planes, s.residual[c] = z[c] + 3 * planes;
+    }
+    const dcv_tile whole = { .x0 = left, .y0 = top, .x1 = left + width, .y1 = top + height };
+    dcv_tile_load(in, &whole, channels, &fft, z);
+    bool finite = false;
+    for(int i = 0; i < height; i++)
+      for(int j = 0; j < width; j++) finite |= isfinite(z[0][(size_t)i * fft.stride + j]);
+    memcpy(s.data[0], z[0], sizeof(float) * planes);
+    if(finite)
+    {
+      const dcv_watch watch = { stops, &s };
+      job.watch = &watch;
+      dcv_tile_run tile = { .planes = z, .data_width = width, .data_height = height, .frame = true, .step = step, .stop = &s.cancelled,
+                            .user = &s };
+      solver->prepare(&job, shared);
+      solver->run(&job, shared, work, &tile);
+      *iterations = s.iterations, *reason = s.rule.reason;
+      if(s.cancelled) status = DCV_ERROR_CANCELLED;
+    }
+  }
+  dcv_release(shared);
+  dcv_release(work);
+  dcv_fft_clear(&fft);
+  return status;
+}

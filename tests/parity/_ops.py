@@ -1,0 +1,316 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The core's internal operators and solvers for the tests: a cffi extension against the static library and its internal headers.
+
+Built on first use and kept in build/ops-<checksum of library and sources>. DCV_BUILD names another build folder than build/release.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import subprocess
+import sys
+import sysconfig
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cffi
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+CORE = ROOT / "c_src"
+SOLVERS = ("admm", "mm", "pam", "pd", "rl")
+
+DECLARATIONS = """
+typedef struct { int width, height, columns, stride; size_t plane; ...; } dcv_fft;
+typedef struct { float *data; int32_t size, channels; } dcv_psf;
+typedef struct { float *data; int32_t width, height, pixel_stride; ptrdiff_t row_stride; } dcv_image;
+typedef struct { int width, height, halo, blend, gap, tiles_x, tiles_y, transform_width, transform_height; ...; } dcv_tiling;
+typedef struct { int x0, y0, x1, y1; ...; } dcv_tile;
+float *dcv_alloc_floats(size_t count);
+void dcv_release(void *memory);
+
+int dcv_fft_fast_size(int n);
+int dcv_fft_init(dcv_fft *fft, int width, int height, int planning);
+void dcv_fft_clear(dcv_fft *fft);
+void dcv_fft_forward(const dcv_fft *fft, float *data);
+void dcv_fft_inverse(const dcv_fft *fft, float *data);
+void dcv_otf(const dcv_fft *fft, const dcv_psf *psf, int channel, float *otf);
+void dcv_otf_difference(int n, int count, float *square);
+int dcv_psf_make(dcv_psf *psf, int kind, double a, double b);
+int dcv_psf_normalise(dcv_psf *psf);
+int dcv_psf_centre(dcv_psf *psf);
+int dcv_psf_resample(const dcv_psf *in, double scale, dcv_psf *out);
+int dcv_psf_natural_size(int kind, double a, double b);
+int dcv_halo_measure(const dcv_psf *psf, float ratio, int *halo);
+
+void dcv_convolution_multiply(const dcv_fft *fft, const float *otf, const float *x, float *v);
+void dcv_convolution_correlate(const dcv_fft *fft, const float *otf, const float *y, float *v);
+void dcv_colour_turn(const dcv_fft *fft, const float *const *from, float *const *to);
+void dcv_colour_turn_back(const dcv_fft *fft, float *const *planes);
+void dcv_difference(const dcv_fft *fft, int direction, float weight, const float *x, float *d);
+void dcv_difference_adjoint_add(const dcv_fft *fft, int direction, float weight, const float *d, float *out);
+void dcv_difference_square(const dcv_fft *fft, int channels, const float *weights, int from, int to, const float *const *x, const float *const *u,
+                           float *sum, float *scratch);
+void dcv_difference_curvature(const dcv_fft *fft, int channels, const float *weights, const float *const *x, const float *n, float *const *out,
+                              float *scratch);
+void dcv_difference_power(const dcv_fft *fft, float *power);
+long dcv_boundary_fill_holes(const dcv_fft *fft, float *plane, int data_width, int data_height, float *scratch);
+void dcv_boundary_extend(const dcv_fft *fft, float *plane, int data_width, int data_height, int edge_x, int edge_y);
+_Bool dcv_boundary_bound(const dcv_fft *fft, const float *y, int data_width, int data_height, float saturation, float beyond, float *bound);
+void dcv_boundary_impute(const dcv_fft *fft, float omega, const float *model, const float *bound, float *z);
+void dcv_tv_shrink(const dcv_fft *fft, int channels, const float *weights, float rho, float growth, float *const *x, float *const *u, float *scratch);
+size_t dcv_tv_scratch(const dcv_fft *fft, int channels);
+int dcv_noise_estimate(const dcv_image *in, int channels, float *sigma);
+int dcv_noise_level(const dcv_image *in, int channels, float *sigma);
+int dcv_noise_gradient(const dcv_image *in, int channels, float sigma, float *gradient);
+double dcv_whiteness(const float *const *residual, int channels, int width, int height, int stride);
+
+typedef struct {
+  int rows, cols, size, iterations;
+  float step, lam, tau;
+  _Bool blind, correlation, repaired_tv, stopping;
+  int top, bottom, left, right;
+} dcv_prototype;
+int dcv_prototype_run(const dcv_prototype *call, float *f, float *u, float *k, float *k_caller, float *mask, double *trace);
+
+typedef struct { int channels, iterations, data_width, data_height, width, height; _Bool frame; float noise, gradient, lam, saturation; int stop_at; } ops_run;
+float ops_lam(int solver, int channels, const dcv_psf *psf, float noise, float gradient, float priority);
+int ops_solve(int solver, const ops_run *run, const dcv_psf *psf, float *planes);
+int ops_stop(int solver, const ops_run *run, const dcv_psf *psf, const dcv_image *in, float tolerance, int *iterations, double *change, double *whiteness);
+"""
+
+SOURCE = """
+#include "maths/otf.h"
+#include "maths/psf.h"
+#include "ops/boundary.h"
+#include "ops/colour.h"
+#include "ops/convolution.h"
+#include "ops/difference.h"
+#include "ops/halo.h"
+#include "ops/noise.h"
+#include "ops/tile.h"
+#include "ops/tv.h"
+#include "ops/whiteness.h"
+#include "solve/prototype.h"
+#include "solve/solver.h"
+#include "solve/stop.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct {
+  int channels, iterations, data_width, data_height, width, height;
+  _Bool frame;
+  float noise, gradient, lam, saturation;
+  int stop_at; /* 0: never */
+} ops_run;
+
+static float ops_lam(int solver, int channels, const dcv_psf *psf, float noise, float gradient, float priority)
+{
+  const dcv_job job = { .psf = psf, .channels = channels, .noise = noise, .gradient = gradient };
+  return dcv_solvers[solver]->lam(&job, priority);
+}
+
+static bool stops(void *user, int iterations, float *const *x, float *const *model)
+{
+  (void)x, (void)model;
+  return iterations == *(const int *)user;
+}
+
+/* planes: channels x height x width, the data at the origin of each; replaced by the result. */
+static int ops_solve(int solver, const ops_run *run, const dcv_psf *psf, float *planes)
+{
+  const dcv_solver *s = dcv_solvers[solver];
+  dcv_fft fft;
+  int status = dcv_fft_init(&fft, run->width, run->height, 0), at = run->stop_at;
+  if(status) return status;
+  const dcv_watch watch = { stops, &at };
+  const dcv_job job = { .fft = &fft, .psf = psf, .channels = run->channels, .iterations = run->iterations, .noise = run->noise, .gradient = run->gradient,
+                        .lam = run->lam, .saturation = run->saturation, .watch = at ? &watch : NULL };
+  float *shared = dcv_alloc_floats(s->shared_floats(&job)), *work = dcv_alloc_floats(s->work_floats(&job) + run->channels * fft.plane);
+  float *z[3];
+  for(int c = 0; c < run->channels; c++)
+  {
+    z[c] = work + c * fft.plane;
+    for(int i = 0; i < run->height; i++)
+      memcpy(z[c] + (size_t)i * fft.stride, planes + ((size_t)c * run->height + i) * run->width, sizeof(float) * run->width);
+  }
+  dcv_tile_run tile = { .planes = z, .data_width = run->data_width, .data_height = run->data_height, .frame = run->frame };
+  s->prepare(&job, shared);
+  s->run(&job, shared, work + run->channels * fft.plane, &tile);
+  for(int c = 0; c < run->channels; c++)
+    for(int i = 0; i < run->height; i++)
+      memcpy(planes + ((size_t)c * run->height + i) * run->width, z[c] + (size_t)i * fft.stride, sizeof(float) * run->width);
+  dcv_release(shared);
+  dcv_release(work);
+  dcv_fft_clear(&fft);
+  return 0;
+}
+
+/* Minus the status, or the reason. */
+static int ops_stop(int solver, const ops_run *run, const dcv_psf *psf, const dcv_image *in, float tolerance, int *iterations, double *change, double *whiteness)
+{
+  const dcv_job job = { .psf = psf, .channels = run->channels, .noise = run->noise, .gradient = run->gradient, .lam = run->lam,
+                        .saturation = run->saturation };
+  dcv_stop reason;
+  const int status = dcv_stop_iterations(dcv_solvers[solver], &job, in, tolerance, 0, NULL, iterations, &reason, change, whiteness);
+  return status ? -status : (int)reason;
+}
+"""
+
+
+def _flags(*options: str) -> list[str]:
+    return subprocess.run(["pkg-config", *options, "fftw3f"], check=True, capture_output=True, text=True).stdout.split()
+
+
+@cache
+def load() -> Any:
+    """The extension module (ffi, lib)."""
+    library = ROOT / os.environ.get("DCV_BUILD", "build/release") / "c_src/libdcv.a"
+    if not library.exists():
+        raise RuntimeError(f"{library} is missing: run tools/setup")
+    sources = [CORE / "solve/prototype.c"]
+    digest = hashlib.sha256((DECLARATIONS + SOURCE + sysconfig.get_config_var("EXT_SUFFIX")).encode())
+    for path in [library, *sources, *sorted(CORE.glob("*/*.h"))]:
+        digest.update(path.read_bytes())
+    name = "_dcv_ops"
+    folder = ROOT / "build" / f"ops-{digest.hexdigest()[:16]}"
+    built = folder / (name + sysconfig.get_config_var("EXT_SUFFIX"))
+    if not built.exists():
+        ffi = cffi.FFI()
+        ffi.cdef(DECLARATIONS)
+        ffi.set_source(
+            name,
+            SOURCE,
+            sources=[str(path) for path in sources],
+            include_dirs=[str(CORE), str(CORE / "include")],
+            extra_objects=[str(library)],
+            extra_compile_args=["-std=c11", "-O2", "-fopenmp", "-D_POSIX_C_SOURCE=200809L", "-UNDEBUG"],
+            extra_link_args=["-fopenmp", *_flags("--libs"), "-lpthread", "-lm"],
+        )
+        part = folder.with_suffix(f".{os.getpid()}")
+        ffi.compile(tmpdir=str(part))
+        if folder.exists():
+            import shutil
+
+            shutil.rmtree(part)
+        else:
+            part.rename(folder)
+    spec = importlib.util.spec_from_file_location(name, built)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+class Domain:
+    """A transform of (rows, cols) and planes on it."""
+
+    def __init__(self, rows: int, cols: int) -> None:
+        self.module = load()
+        self.ffi, self.lib = self.module.ffi, self.module.lib
+        self.rows, self.cols = rows, cols
+        self.fft = self.ffi.new("dcv_fft *")
+        assert self.lib.dcv_fft_init(self.fft, cols, rows, 0) == 0
+        self.stride, self.columns = self.fft.stride, self.fft.columns
+
+    def __del__(self) -> None:
+        self.lib.dcv_fft_clear(self.fft)
+
+    def plane(self, a: np.ndarray | None = None) -> Any:
+        """A plane on the C side, with the pixels or the spectrum `a` in it; what surrounds them is NaN."""
+        pointer = self.ffi.gc(self.lib.dcv_alloc_floats(self.fft.plane + 64), self.lib.dcv_release)
+        view = self.view(pointer)
+        view[:] = np.nan
+        if a is not None:
+            a = a.astype(np.complex64).view(np.float32) if np.iscomplexobj(a) else a
+            view[: a.shape[0], : a.shape[1]] = a
+        return pointer
+
+    def view(self, pointer: Any) -> np.ndarray:
+        return np.frombuffer(self.ffi.buffer(pointer, 4 * self.fft.plane), np.float32).reshape(self.rows, self.stride)
+
+    def pixels(self, pointer: Any) -> np.ndarray:
+        return self.view(pointer)[:, : self.cols].copy()
+
+    def spectrum(self, pointer: Any) -> np.ndarray:
+        return self.view(pointer)[:, : 2 * self.columns].copy().view(np.complex64)
+
+    def planes(self, a: np.ndarray) -> tuple[list[Any], Any]:
+        """Planes of an (M, N, C) array, and the C array that points to them."""
+        kept = [self.plane(a[..., c]) for c in range(a.shape[2])]
+        return kept, self.ffi.new("float *[]", kept)
+
+    def stack(self, kept: list[Any]) -> np.ndarray:
+        return np.stack([self.pixels(p) for p in kept], axis=-1)
+
+
+def psf_struct(psf: np.ndarray) -> tuple[Any, np.ndarray]:
+    """dcv_psf of an (n, n) or (n, n, C) array, and the memory it refers to."""
+    module = load()
+    data = np.ascontiguousarray(psf if psf.ndim == 2 else np.moveaxis(psf, 2, 0), np.float32)
+    struct = module.ffi.new("dcv_psf *", {"data": module.ffi.from_buffer("float[]", data), "size": psf.shape[0], "channels": 1 if psf.ndim == 2 else 3})
+    return struct, data
+
+
+def image_struct(y: np.ndarray) -> tuple[Any, np.ndarray]:
+    """dcv_image of an (M, N, C) array, and the memory it refers to."""
+    module = load()
+    data = np.ascontiguousarray(y, np.float32)
+    rows, cols, channels = data.shape
+    fields = {"width": cols, "height": rows, "pixel_stride": channels, "row_stride": channels * cols}
+    return module.ffi.new("dcv_image *", {"data": module.ffi.from_buffer("float[]", data), **fields}), data
+
+
+def solve(solver: str, y: np.ndarray, psf: np.ndarray, shape: tuple[int, int], params: Any, *, iterations: int, white: float | None = None,
+          frame: bool = True, stop_at: int = 0) -> np.ndarray:  # fmt: skip
+    """One tile with data y (M, N, C) through a C solver; the result has the shape of y."""
+    module = load()
+    rows, cols, channels = y.shape
+    planes = np.full((channels, *shape), np.nan, np.float32)
+    planes[:, :rows, :cols] = np.moveaxis(y, 2, 0)
+    run = module.ffi.new("ops_run *", {
+        "channels": channels, "iterations": iterations, "data_width": cols, "data_height": rows, "width": shape[1], "height": shape[0], "frame": frame,
+        "noise": params.sigma, "gradient": params.gradient, "lam": params.lam, "saturation": np.inf if white is None else white, "stop_at": stop_at,
+    })  # fmt: skip
+    struct, _kept = psf_struct(psf)
+    assert module.lib.ops_solve(SOLVERS.index(solver), run, struct, module.ffi.from_buffer("float[]", planes)) == 0
+    return np.moveaxis(planes, 0, 2)[:rows, :cols]
+
+
+def stop(solver: str, y: np.ndarray, psf: np.ndarray, params: Any, tolerance: float, white: float | None = None) -> tuple[int, str, np.ndarray, np.ndarray]:
+    """`pyref.stopping.iterations` by the C core: iterations, reason, changes and whiteness."""
+    module = load()
+    run = module.ffi.new("ops_run *", {"channels": y.shape[2], "noise": params.sigma, "gradient": params.gradient, "lam": params.lam,
+                                       "saturation": np.inf if white is None else white})  # fmt: skip
+    struct, _psf = psf_struct(psf)
+    image, _y = image_struct(y)
+    count, change, white_ = module.ffi.new("int *"), np.full(1000, np.nan), np.full(1000, np.nan)
+    doubles = [module.ffi.from_buffer("double[]", a) for a in (change, white_)]
+    reason = module.lib.ops_stop(SOLVERS.index(solver), run, struct, image, tolerance, count, *doubles)
+    assert reason >= 0
+    asked = np.isfinite(change)
+    return count[0], ("iterations", "whiteness", "stagnation")[reason], change[asked], white_[asked]
+
+
+def prototype(image: np.ndarray, u: np.ndarray, psf: np.ndarray, window: tuple[int, int, int, int], *, tau: float = 0.0, iterations: int = 200,
+              step: float = 1e-3, lam: float = 1e4, blind: bool = True, correlation: bool = False, repaired_tv: bool = False,
+              stopping: bool = True) -> dict[str, np.ndarray]:  # fmt: skip
+    """`pyref.prototype.richardson_lucy_mm` by the C core; inputs are copied."""
+    module = load()
+    f, u, k = (np.array(a, np.float32, order="C") for a in (image, u, psf))
+    caller, mask, trace = np.zeros_like(k), np.zeros_like(f), np.zeros(iterations)
+    rows, cols = f.shape[:2]
+    top, bottom, left, right = (int(n) for n in window)
+    call = module.ffi.new("dcv_prototype *", {
+        "rows": rows, "cols": cols, "size": k.shape[0], "iterations": iterations, "step": step, "lam": lam, "tau": tau, "blind": blind,
+        "correlation": correlation, "repaired_tv": repaired_tv, "stopping": stopping, "top": top, "bottom": bottom, "left": left, "right": right,
+    })  # fmt: skip
+    floats = [module.ffi.from_buffer("float[]", a) for a in (f, u, k, caller, mask)]
+    done = module.lib.dcv_prototype_run(call, *floats, module.ffi.from_buffer("double[]", trace))
+    assert done >= 0
+    pad = k.shape[0] // 2
+    return {"u": u[pad:-pad, pad:-pad], "u_padded": u, "psf": k, "psf_caller": caller, "image": f, "mask": mask, "whiteness": trace[:done]}
