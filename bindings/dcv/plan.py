@@ -86,7 +86,7 @@ class Plan:
         Axis of the colour channels; None for a gray picture.
     shape : tuple of int, optional
         (M, N) of the pictures to restore when it is not that of `image`.
-    flavour, solver, priority, noise, gradient, lam, iterations, saturation, halo, tile, threads, planning
+    flavour, solver, priority, noise, gradient, lam, iterations, tolerance, saturation, halo, tile, threads, planning
         As for `dcv.deconvolve`.
     progress, log : callable, optional
         As for `dcv.deconvolve`; for the measurement only.
@@ -128,6 +128,7 @@ class Plan:
         gradient: float | None = None,
         lam: float | None = None,
         iterations: int | None = None,
+        tolerance: float | None = None,
         saturation: float | None = None,
         halo: int | None = None,
         tile: int | None = None,
@@ -148,6 +149,7 @@ class Plan:
             gradient=gradient,
             lam=lam,
             iterations=iterations,
+            tolerance=tolerance,
             saturation=saturation,
             halo=halo,
             tile=tile,

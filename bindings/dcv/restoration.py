@@ -24,6 +24,7 @@ def deconvolve(
     gradient: float | None = None,
     lam: float | None = None,
     iterations: int | None = None,
+    tolerance: float | None = None,
     saturation: float | None = None,
     halo: int | None = None,
     tile: int | None = None,
@@ -58,6 +59,9 @@ def deconvolve(
         Weight of the data term against the total variation. None: from noise, gradient and priority.
     iterations : int, 0 to 1000, optional
         Iterations of the solver. None: its own number.
+    tolerance : float, 0 to 100, optional
+        Change in an iteration, in percent of the whole correction, below which mm, pam, pd and rl stop when `iterations` is None. 0: never.
+        None: 0.2.
     saturation : float, optional
         Level at and above which a value counts as clipped, so only as a lower bound. None: no value does.
     halo, tile : int, optional
@@ -106,6 +110,7 @@ def deconvolve(
         gradient=gradient,
         lam=lam,
         iterations=iterations,
+        tolerance=tolerance,
         saturation=saturation,
         halo=halo,
         tile=tile,
