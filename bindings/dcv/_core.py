@@ -18,7 +18,13 @@ from ._dcv import ffi, lib
 Progress = Callable[[float], None]
 Log = Callable[[str, str], None]
 
-LOG_LEVELS = {lib.DCV_LOG_DEBUG: "debug", lib.DCV_LOG_INFO: "info", lib.DCV_LOG_WARNING: "warning"}
+
+def enum_names(name: str, prefix: str) -> dict[int, str]:
+    """Numbers of a C enum and their names without prefix, in lower case."""
+    return {value: text.removeprefix(prefix).lower() for value, text in ffi.typeof(name).elements.items()}
+
+
+LOG_LEVELS = enum_names("dcv_log_level", "DCV_LOG_")
 
 if lib.dcv_version() // 100 != lib.DCV_VERSION // 100:
     raise ImportError(f"dcv was built for library version {lib.DCV_VERSION}, but {lib.dcv_version()} is loaded")

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import errors
-from ._core import check, ffi, lib
+from ._core import check, enum_names, ffi, lib
 
-FLAVOURS = {"fast": lib.DCV_FAST, "normal": lib.DCV_NORMAL, "best": lib.DCV_BEST}
+FLAVOURS = {name: value for value, name in enum_names("dcv_flavour", "DCV_").items()}
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from ._core import (
     Progress,
     check,
     check_pixels,
+    enum_names,
     ffi,
     image_struct,
     is_native,
@@ -27,12 +28,7 @@ from ._core import (
     restored_channels,
 )
 
-STOPS = {
-    lib.DCV_STOP_ITERATIONS: "iterations",
-    lib.DCV_STOP_WHITENESS: "whiteness",
-    lib.DCV_STOP_STAGNATION: "stagnation",
-    lib.DCV_STOP_IDENTITY: "identity",
-}
+STOPS = enum_names("dcv_stop", "DCV_STOP_")
 
 
 @dataclass(frozen=True)
