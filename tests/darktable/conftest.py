@@ -14,7 +14,7 @@ import tifffile
 from scipy.ndimage import gaussian_filter
 
 sys.path.insert(0, str(Path(__file__).parent))
-import xmp  # noqa: E402
+import xmp
 
 PROJECT = Path(__file__).resolve().parents[2]
 

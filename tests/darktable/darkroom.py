@@ -103,6 +103,12 @@ class Darkroom:
         """How often the module has been processed so far."""
         return self.log.read_text().count(f"processed `{module}'")
 
+    def idle(self, seconds=3):
+        """Whether nothing was logged for some seconds."""
+        before = self.log.stat().st_size
+        time.sleep(seconds)
+        return self.log.stat().st_size == before
+
     def leave(self):
         """To the lighttable, which writes the history."""
         self.lua("local dt = require('darktable'); dt.gui.current_view(dt.gui.views.lighttable)")

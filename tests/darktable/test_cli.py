@@ -162,7 +162,7 @@ def test_second_start_on_an_image_edited_without_the_module(prefix, darktable, p
     assert status == 0, log
     with sqlite3.connect(library) as db:
         assert db.execute("SELECT version, iop_list FROM module_order").fetchall() == [(2, None)]
-    pixels, _ = darktable.export(pictures / "blurred.tif", xmp.pack(**KNOWN), tmp_path / "second.tif", library=library)
+    darktable.export(pictures / "blurred.tif", xmp.pack(**KNOWN), tmp_path / "second.tif", library=library)
     assert exported_order(tmp_path / "second.tif").count("deconvolution") == 1
     with sqlite3.connect(library) as db:
         rows = db.execute("SELECT version, iop_list FROM module_order").fetchall()
@@ -187,9 +187,7 @@ def test_style(darktable, pictures, tmp_path, sharp, export):
         )
     out = tmp_path / "styled.tif"
     core = ["--conf", "plugins/imageio/format/tiff/bpp=32", "-d", "perf"]
-    status, log = darktable.run(
-        pictures / "blurred.tif", out, "--icc-type", "LIN_REC2020", "--style", "deblur", library=library, core=core
-    )
+    status, log = darktable.run(pictures / "blurred.tif", out, "--icc-type", "LIN_REC2020", "--style", "deblur", library=library, core=core)
     assert status == 0, log
     done = re.findall(r"processed `([^']+)'", log)
     assert done[done.index("deconvolution") - 1] == "input color profile"

@@ -88,11 +88,9 @@ def pack(psf=None, **fields):
         code = np.rint(65535 * planes / planes.max(axis=(1, 2), keepdims=True)).astype(np.uint16).ravel()
         stored[: code.size] = code
         check = checksum(size, channels, code)
-    return PARAMS.pack(
-        SOURCE[f["source"]], f["blur_size"], *f["window"], f["priority"], FLAVOUR[f["flavour"]], f["sigma"], f["radius"], f["length"],
-        f["angle"], f["blur"], f["iterations"], f["noise"], f["clipping"], f["measured_noise"], f["measured_gradient"], f["confidence"], size, channels, check,
-        *stored,
-    )  # fmt: skip
+    named = {"source": SOURCE[f["source"]], "flavour": FLAVOUR[f["flavour"]]}
+    values = [v for name in NAMES for v in np.atleast_1d(named.get(name, f[name]))]
+    return PARAMS.pack(*values, size, channels, check, *stored)
 
 
 def unpack(params):
@@ -132,9 +130,7 @@ def sidecar(params, order=2, version=1, others=(), blend=None):
     steps = []
     for operation, step_version, step_params in [("deconvolution", version, params), *others]:
         blending = BLEND.format(params=encode(blend)) if blend and operation == "deconvolution" else ""
-        steps.append(
-            STEP.format(num=len(steps), operation=operation, version=step_version, params=encode(step_params), blend=blending)
-        )
+        steps.append(STEP.format(num=len(steps), operation=operation, version=step_version, params=encode(step_params), blend=blending))
     return SIDECAR.format(order=order, end=len(steps), steps="".join(steps))
 
 
