@@ -21,7 +21,7 @@ Log = Callable[[str, str], None]
 
 def enum_names(name: str, prefix: str) -> dict[int, str]:
     """Numbers of a C enum and their names without prefix, in lower case."""
-    return {value: text.removeprefix(prefix).lower() for value, text in ffi.typeof(name).elements.items()}
+    return {value: text.removeprefix(prefix).lower() for value, text in sorted(ffi.typeof(name).elements.items())}
 
 
 LOG_LEVELS = enum_names("dcv_log_level", "DCV_LOG_")
