@@ -20,11 +20,12 @@ double: they are smaller in pictures, and chroma noise is the uglier one.
 
 No reduction over the picture takes place in `solve`: lam and rho come from `parameters`.
 """
+import sys
 from dataclasses import dataclass
 
 import numpy as np
 
-from . import boundary, fft, noise, tv
+from . import fft, noise, solver, tv
 
 ITERATIONS = 6
 GROWTH = 10.0
@@ -32,8 +33,6 @@ RHO = 0.05
 LAM = 2.25
 PRIORITY = 5.0
 OMEGA = 1.9
-CHROMA = 2.0
-COLOUR = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])
 
 
 @dataclass
@@ -76,87 +75,40 @@ def parameters(y, psf, sigma=None, priority=0.0, iterations=ITERATIONS):
     return Parameters(sigma, scale, float(lam), RHO / scale, iterations)
 
 
-def solve(z, known, psf, lam, rho, iterations=ITERATIONS, weights=(1.0,), white=None, colour=None):
-    """Iterations on a periodic domain (a tile or the whole extended picture).
+def solve(problem, params, iterations=None, watch=None):
+    """Iterations on a periodic domain (a tile or the whole extended picture): x (P, Q, C) of `solver.problem`; see `solver` for watch."""
+    dtype, iterations = problem.y.dtype, iterations or params.iterations
+    lam, rho = dtype.type(params.lam), dtype.type(params.rho)
+    growth = dtype.type(GROWTH ** (1 / max(iterations - 1, 1)))
+    unknown = (problem.bound != np.inf).any()
+    w, k = problem.weights, problem.k
+    smooth = w * w * fft.gradient_power(problem.shape, dtype)[..., None]
 
-    Parameters
-    ----------
-    z : (P, Q, C) array, the data, every value finite
-    known : (P, Q, C) boolean array; false: z is only a start
-    psf : (n, n) or (n, n, C)
-    lam, rho : float
-    weights : w_c, C values
-    white : data at or above it are lower bounds (clipped highlights); None: no clipping
-    colour : (C, C) orthonormal matrix, channels in rows, applied within; None: identity
-
-    Returns
-    -------
-    (P, Q, C) array x
-    """
-    dtype, shape = z.dtype, z.shape[:2]
-    clipped = known & (z >= white) if white is not None else np.zeros_like(known)
-    impute = not known.all() or clipped.any()
-    turn = (lambda a: a) if colour is None else (lambda a: a @ colour.T.astype(dtype))
-    back = (lambda a: a) if colour is None else (lambda a: a @ colour.astype(dtype))
-    w = np.asarray(weights, dtype)
-    k = fft.otf(psf, shape, dtype)
-    k = k[..., None] if k.ndim == 2 else k
-    data, power = dtype.type(lam) * np.conj(k), dtype.type(lam) * np.abs(k) ** 2
-    smooth = w * w * fft.gradient_power(shape, dtype)[..., None]
-
-    y = z
-    growth = GROWTH ** (1 / max(iterations - 1, 1))
-    x = turn(z)
-    spectrum_z = fft.forward(x)
+    z = problem.y
+    x = problem.turn(z)
+    data = np.conj(k) * fft.forward(x)
     u = np.zeros((2,) + x.shape, dtype)
-    for t in range(iterations):
-        if impute and t > 0:
-            blurred = back(fft.inverse(k * spectrum_x, shape))
-            z = np.where(known & ~clipped, y, z + dtype.type(OMEGA) * (blurred - z))
-            z = np.where(clipped, np.maximum(z, y), z)
-            spectrum_z = fft.forward(turn(z))
+    for t in range(1, iterations + 1):
         v = w * tv.gradient(x) + u
-        s = tv.shrink_factor(v, dtype.type(rho))
+        s = tv.shrink_factor(v, rho)
         b = tv.gradient_adjoint(w * (2 * s - 1) * v)
-        spectrum_x = (data * spectrum_z + dtype.type(rho) * fft.forward(b)) / (power + dtype.type(rho) * smooth)
-        x = fft.inverse(spectrum_x, shape)
-        u = (1 - s) * v / dtype.type(growth)
+        spectrum = (lam * data + rho * fft.forward(b)) / (lam * np.abs(k) ** 2 + rho * smooth)
+        x = fft.inverse(spectrum, problem.shape)
+        u = (1 - s) * v / growth
         rho *= growth
-    return back(x)
+        if t == iterations:
+            break
+        if watch and watch(t, problem.back(x), problem.blur(spectrum)):
+            break
+        if unknown:
+            z = problem.impute(z, problem.blur(spectrum), OMEGA)
+            data = np.conj(k) * fft.forward(problem.turn(z))
+    return problem.back(x)
 
 
-def restore(y, psf, params=None, white=None, dtype=np.float64, shape=None):
-    """Restored picture.
-
-    Parameters
-    ----------
-    y : (M, N) or (M, N, C) array, scene-linear, white 1, unbounded; non-finite pixels are unknown
-    psf : (n, n) or (n, n, C), n odd, sum 1
-    params : Parameters, or None for automatic ones
-    white : clipping level of the data, None if nothing is clipped
-    dtype : float64 or float32
-    shape : periodic domain (P, Q); default `boundary.domain`
-
-    Returns
-    -------
-    array like y, dtype `dtype`, not clipped
-    """
-    y = np.asarray(y, dtype)
-    grey = y.ndim == 2
-    y = y[..., None] if grey else y
-    psf = np.asarray(psf, dtype)
-    params = parameters(y, psf) if params is None else params
-    shape = boundary.domain(y.shape, max(psf.shape[:2]) // 2) if shape is None else shape
-    filled, finite = boundary.fill_holes(y)
-    known = np.zeros(shape + y.shape[2:], bool)
-    known[: y.shape[0], : y.shape[1]] = finite
-    turned = y.shape[2] == 3 and psf.ndim == 2
-    x = solve(
-        boundary.extend(filled, shape), known, psf, params.lam, params.rho, params.iterations,
-        weights=(1.0, CHROMA, CHROMA) if turned else (1.0,) * y.shape[2],
-        white=white, colour=COLOUR if turned else None,
-    )[: y.shape[0], : y.shape[1]]
-    return x[..., 0] if grey else x
+def restore(y, psf, params=None, **options):
+    """Restored picture: `solver.restore` with this solver."""
+    return solver.restore(sys.modules[__name__], y, psf, params, **options)
 
 
 def halo(psf, params, tolerance=3e-4, size=512):

@@ -2,34 +2,60 @@
 
 The restoration works on a periodic domain (P, Q) that is larger than the picture (M, N). The picture sits at the origin;
 the gap M <= i < P or N <= j < Q stands for the unseen surroundings on all sides at once (it wraps around). It starts as
-a straight line between the two edges it joins and is then re-estimated by the solver.
+the picture's edges repeated, joined by a straight line; near the picture it is then re-estimated by the solver.
 """
 import numpy as np
 
 from .fft import fast_size
 
 
-def domain(shape, radius):
-    """Fast periodic domain: the picture plus a gap of at least 4 radius + 8 pixels (radius = n // 2 of the PSF).
+def reach(radius):
+    """Width of the surroundings that count as unknown: 2 radius + 8, radius = n // 2 of the PSF.
 
-    The frame's surroundings within one PSF radius influence the data; twice that on either side keeps the two edges
-    that share the gap apart (measured: a gap of 2 radius costs up to 0.7 dB over the whole picture, more gains nothing).
+    What lies beyond repeats the picture's edge and counts as known, which keeps one side from feeling the other.
     """
-    return tuple(fast_size(n + 4 * radius + 8) for n in shape[:2])
+    return 2 * radius + 8
 
 
-def extend(y, shape):
-    """Fill the gap: along axis 0, then along axis 1 of the result, a line from the last to the first row (column).
+def gap(radius, halo=0):
+    """Least gap: room for twice `reach` and 16 more to join the sides; not below `halo` (see admm.halo)."""
+    return max(2 * reach(radius) + 16, halo)
 
-    With g gap samples, sample i = 0 .. g-1 is (1 - w) last + w first, w = (i + 1) / (g + 1).
+
+def edge(least):
+    """Pixels by which an edge is repeated into a gap of at least `least`."""
+    return max((least - 16) // 2, 0)
+
+
+def domain(shape, least):
+    """Fast periodic domain: the picture (M, N) plus a gap of at least `least`."""
+    return tuple(fast_size(n + least) for n in shape[:2])
+
+
+def extend(y, shape, repeat=0):
+    """Fill the gap: along axis 0, then along axis 1 of the result.
+
+    `repeat` samples beyond the last row (column) repeat it, as many before the first repeat that, a straight line joins them: with
+    g gap samples, sample i = 0 .. g-1 is (1 - w) last + w first, w = (i + 1 - repeat) / (g + 1 - 2 repeat) held in [0, 1].
     (M, N[, C]) -> (P, Q[, C]).
     """
     for axis in (0, 1):
         y = np.moveaxis(y, axis, 0)
-        gap = shape[axis] - y.shape[0]
-        w = (np.arange(1, gap + 1) / (gap + 1)).astype(y.dtype).reshape((-1,) + (1,) * (y.ndim - 1))
+        g = shape[axis] - y.shape[0]
+        w = np.clip((np.arange(1, g + 1) - repeat) / (g + 1 - 2 * repeat), 0, 1).astype(y.dtype).reshape((-1,) + (1,) * (y.ndim - 1))
         y = np.moveaxis(np.concatenate([y, (1 - w) * y[-1] + w * y[0]]), 0, axis)
     return y
+
+
+def known(finite, shape, width):
+    """True where z holds data: finite pixels of the picture, and the gap further than `width` pixels from it (largest of both axes).
+
+    (M, N, C) boolean -> (P, Q, C) boolean.
+    """
+    away = [np.where(np.arange(p) < m, 0, np.minimum(np.arange(p) - m + 1, p - np.arange(p))) for m, p in zip(finite.shape, shape)]
+    out = np.repeat((np.maximum.outer(*away) > width)[..., None], finite.shape[2], axis=2)
+    out[: finite.shape[0], : finite.shape[1]] = finite
+    return out
 
 
 def fill_holes(y, passes=32):

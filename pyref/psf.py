@@ -121,15 +121,21 @@ def centre(psf):
     return normalise(out)
 
 
-def resample(psf, scale):
-    """PSF for a picture resized by `scale` (0.5: half the size), by area.
+def catmull_rom(x):
+    """Interpolation weights of sum 1, first and second moment 0."""
+    x = np.abs(x)
+    return np.where(x < 1, 1 + x * x * (1.5 * x - 2.5), np.where(x < 2, 2 + x * (-4 + x * (2.5 - 0.5 * x)), 0))
 
-    Source pixel j covers [j - 1/2, j + 1/2] scale around the centre; its mass is shared among the new pixels in
-    proportion to the overlap. New size: the least odd number that holds all of it.
+
+def resample(psf, scale):
+    """PSF for a picture resized by `scale` (0.5: half the size).
+
+    The mass of source pixel j, at j scale from the centre, is shared among the new pixels with Catmull-Rom weights (stretched by scale > 1),
+    which keep the centroid and the second moment; then negative values to 0, sum 1. New size: the least odd number not below n scale.
     """
     _positive(scale, "scale")
     n = psf.shape[0]
     m = 2 * int(np.ceil(max(n * scale - 1, 0) / 2 - 1e-9)) + 1
     j, i = np.arange(n) - n // 2, np.arange(m)[:, None] - m // 2
-    overlap = np.maximum(np.minimum(i + 0.5, (j + 0.5) * scale) - np.maximum(i - 0.5, (j - 0.5) * scale), 0)
-    return normalise(np.einsum("ai,ij...,bj->ab...", overlap, psf, overlap))
+    share = catmull_rom((i - j * scale) / max(scale, 1))
+    return normalise(np.maximum(np.einsum("ai,ij...,bj->ab...", share, psf, share), 0))

@@ -1,6 +1,9 @@
 """What the solvers share: the restoration as a problem on a periodic domain, and the loop around it.
 
-A solver is a module (`mm`, `pam`, `pd`, `rl`) with ``parameters`` as in `admm` and ``solve(problem, params, iterations, watch)``, which returns x
+Three channels with one PSF are turned to luminance and two chromas by an orthonormal matrix, and chroma differences count double: they
+are smaller in pictures, and chroma noise is the uglier one.
+
+A solver is a module (`admm`, `mm`, `pam`, `pd`, `rl`) with ``parameters`` as in `admm` and ``solve(problem, params, iterations, watch)``, which returns x
 (P, Q, C). ``watch(t, x, model)`` is called
 with the state x after t = 1, 2 .. iterations - 1 iterations and its blurred form k * x; a true answer ends the run with that state.
 """
@@ -9,7 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import boundary, fft
-from .admm import CHROMA, COLOUR
+
+CHROMA = 2.0
+COLOUR = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])
 
 
 @dataclass
@@ -52,7 +57,7 @@ class Problem:
         return np.where(self.bound == np.inf, model - self.y, np.minimum(model - self.bound, 0))
 
 
-def problem(y, psf, white=None, dtype=np.float64, shape=None, frame=True):
+def problem(y, psf, white=None, dtype=np.float64, shape=None, frame=True, halo=0):
     """Set a picture up on a periodic domain.
 
     Parameters
@@ -62,24 +67,27 @@ def problem(y, psf, white=None, dtype=np.float64, shape=None, frame=True):
     white : clipping level of the data, None if nothing is clipped
     dtype : float64 or float32
     shape : periodic domain (P, Q); default `boundary.domain`
-    frame : whether the gap is unknown (a picture's frame) or taken as data (a tile's cut edge)
+    frame : whether the surroundings are unknown (a picture's frame) or taken as data (a tile's cut edge)
+    halo : what a tile of this picture would need (admm.halo); a gap as long makes tile and whole agree at the frame
     """
     y, psf = np.asarray(y, dtype), np.asarray(psf, dtype)
-    shape = boundary.domain(y.shape, max(psf.shape[:2]) // 2) if shape is None else tuple(shape)
-    filled, known = boundary.fill_holes(y)
-    bound = np.full(shape + y.shape[2:], -np.inf if frame else np.inf, dtype)
-    clipped = known & (filled >= (np.inf if white is None else white))
-    bound[: y.shape[0], : y.shape[1]] = np.where(clipped, filled, np.where(known, np.inf, -np.inf))
+    radius = max(psf.shape[:2]) // 2
+    gap = boundary.gap(radius, halo)
+    shape = boundary.domain(y.shape, gap) if shape is None else tuple(shape)
+    filled, finite = boundary.fill_holes(y)
+    bound = np.where(boundary.known(finite, shape, boundary.reach(radius) if frame else 0), np.inf, -np.inf).astype(dtype)
+    if white is not None:
+        bound[: y.shape[0], : y.shape[1]][finite & (filled >= white)] = filled[finite & (filled >= white)]
     turned = y.shape[2] == 3 and psf.ndim == 2
     k = fft.otf(psf, shape, dtype)
     return Problem(
-        boundary.extend(filled, shape), bound, k[..., None] if k.ndim == 2 else k,
+        boundary.extend(filled, shape, boundary.edge(gap) if frame else 0), bound, k[..., None] if k.ndim == 2 else k,
         np.array([1, CHROMA, CHROMA] if turned else [1] * y.shape[2], dtype),
         (COLOUR if turned else np.eye(y.shape[2])).astype(dtype),
     )
 
 
-def restore(solver, y, psf, params=None, iterations=None, white=None, dtype=np.float64, shape=None, frame=True, watch=None):
+def restore(solver, y, psf, params=None, iterations=None, white=None, dtype=np.float64, shape=None, frame=True, halo=0, watch=None):
     """Restored picture, like `admm.restore` for one of the other solvers.
 
     Parameters
@@ -87,7 +95,7 @@ def restore(solver, y, psf, params=None, iterations=None, white=None, dtype=np.f
     solver : module, see above
     params : admm.Parameters; None: automatic
     iterations : None: the solver's own number
-    y, psf, white, dtype, shape, frame : as for `problem`; y may be (M, N)
+    y, psf, white, dtype, shape, frame, halo : as for `problem`; y may be (M, N)
     watch : called with x and k * x on the picture, see above
 
     Returns
@@ -104,5 +112,5 @@ def restore(solver, y, psf, params=None, iterations=None, white=None, dtype=np.f
         return watch(t, x[inside], model[inside])
 
     options = {} if iterations is None else {"iterations": iterations}
-    x = solver.solve(problem(y, psf, white, dtype, shape, frame), params, watch=cropped if watch else None, **options)[inside]
+    x = solver.solve(problem(y, psf, white, dtype, shape, frame, halo), params, watch=cropped if watch else None, **options)[inside]
     return x[..., 0] if grey else x

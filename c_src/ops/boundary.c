@@ -6,9 +6,14 @@
 
 enum { PASSES = 32 };
 
-int dcv_boundary_gap(int radius, int reach)
+int dcv_boundary_reach(int radius)
 {
-  return DCV_MAX(4 * radius + 8, reach);
+  return 2 * radius + 8;
+}
+
+int dcv_boundary_gap(int radius, int halo)
+{
+  return DCV_MAX(2 * dcv_boundary_reach(radius) + 16, halo);
 }
 
 int dcv_boundary_edge(int gap)
@@ -83,20 +88,27 @@ void dcv_boundary_extend(const dcv_fft *fft, float *plane, int data_width, int d
   }
 }
 
-bool dcv_boundary_bound(const dcv_fft *fft, const float *y, int data_width, int data_height, float saturation, float beyond, float *bound)
+/* Distance of place i from the data [0, count) of a period. */
+static int distance(int i, int count, int period)
+{
+  return i < count ? 0 : DCV_MIN(i - count + 1, period - i);
+}
+
+bool dcv_boundary_bound(const dcv_fft *fft, const float *y, int data_width, int data_height, float saturation, int reach, float *bound)
 {
   bool unknown = false;
   for(int i = 0; i < fft->height; i++)
   {
     const size_t row = (size_t)i * fft->stride;
-    const int known = i < data_height ? data_width : 0;
+    const int known = i < data_height ? data_width : 0, dy = distance(i, data_height, fft->height);
     for(int j = 0; j < known; j++)
     {
       const float v = y[row + j];
       bound[row + j] = !isfinite(v) ? -INFINITY : v >= saturation ? v : INFINITY;
       unknown = unknown || bound[row + j] != INFINITY;
     }
-    for(int j = known; j < fft->width; j++) bound[row + j] = beyond;
+    for(int j = known; j < fft->width; j++)
+      bound[row + j] = DCV_MAX(dy, distance(j, data_width, fft->width)) <= reach ? -INFINITY : INFINITY;
   }
   return unknown;
 }

@@ -11,9 +11,14 @@
 
 #include "maths/fft.h"
 
-/* Gap between the two sides of a picture that meet through the period: at least 4 radius + 8 (radius of the PSF) for the sake of quality, and
- * at least `reach` (halo and blend), so that one side does not feel what lies on the other and a tile at the frame agrees with the whole picture. */
-int dcv_boundary_gap(int radius, int reach);
+/* Width of the surroundings treated as unknown around a picture: 2 radius + 8 (radius of the PSF). What lies beyond repeats the picture's edge and counts
+ * as known, which keeps one side from feeling the other. (Unknown to the middle of the gap gains nothing in quality and three times the difference
+ * between a tile at the frame and the whole picture.) */
+int dcv_boundary_reach(int radius);
+
+/* Gap between the two sides of a picture that meet through the period: room for twice that, and 16 more to join them; at least `halo`, so that a tile at
+ * the frame agrees with the whole picture. */
+int dcv_boundary_gap(int radius, int halo);
 
 /* Pixels by which an edge at the frame is repeated into a gap of at least `gap`: (gap - 16) / 2, not below 0. */
 int dcv_boundary_edge(int gap);
@@ -28,9 +33,9 @@ long dcv_boundary_fill_holes(const dcv_fft *fft, float *plane, int data_width, i
  * side only. */
 void dcv_boundary_extend(const dcv_fft *fft, float *plane, int data_width, int data_height, int edge_x, int edge_y);
 
-/* bound <- +infinity where y is known, y where clipped (>= saturation), -infinity where non-finite, `beyond` in the gap. Returns whether a pixel of the
- * data is not known. */
-bool dcv_boundary_bound(const dcv_fft *fft, const float *y, int data_width, int data_height, float saturation, float beyond, float *bound);
+/* bound <- +infinity where y is known, y where clipped (>= saturation), -infinity where non-finite. In the gap: -infinity up to `reach` pixels from the data
+ * (0: nowhere), +infinity beyond. Returns whether a pixel of the data is not known. */
+bool dcv_boundary_bound(const dcv_fft *fft, const float *y, int data_width, int data_height, float saturation, int reach, float *bound);
 
 /* z <- max(z + omega (model - z), bound) where bound is not +infinity. */
 void dcv_boundary_impute(const dcv_fft *fft, float omega, const float *model, const float *bound, float *z);

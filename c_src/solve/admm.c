@@ -124,7 +124,7 @@ static void run(const dcv_job *job, const float *shared, float *work, dcv_tile_r
   bool unknown = frame;
   for(int c = 0; c < channels; c++)
   {
-    unknown |= dcv_boundary_bound(fft, z[c], tile->data_width, tile->data_height, job->saturation, frame ? -INFINITY : INFINITY, bound[c]);
+    unknown |= dcv_boundary_bound(fft, z[c], tile->data_width, tile->data_height, job->saturation, frame ? dcv_boundary_reach(job->psf->size / 2) : 0, bound[c]);
     dcv_boundary_fill_holes(fft, z[c], tile->data_width, tile->data_height, model[c]);
     dcv_boundary_extend(fft, z[c], tile->data_width, tile->data_height, tile->edge_x, tile->edge_y);
   }

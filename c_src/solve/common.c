@@ -44,7 +44,7 @@ bool dcv_job_start(const dcv_job *job, const dcv_tile_run *tile, float *const *b
   for(int c = 0; c < job->channels; c++)
   {
     float *const z = tile->planes[c];
-    unknown |= dcv_boundary_bound(job->fft, z, width, height, job->saturation, frame ? -INFINITY : INFINITY, bound[c]);
+    unknown |= dcv_boundary_bound(job->fft, z, width, height, job->saturation, frame ? dcv_boundary_reach(job->psf->size / 2) : 0, bound[c]);
     dcv_boundary_fill_holes(job->fft, z, width, height, scratch);
     dcv_boundary_extend(job->fft, z, width, height, tile->edge_x, tile->edge_y);
   }
