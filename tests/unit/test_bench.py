@@ -88,7 +88,8 @@ def test_damaged_pictures_are_refused_in_one_line(bench: Path, tmp_path: Path, c
     "arguments",
     [
         ["--sizes", "10"], ["--sizes", "0x5"], ["--psf", "4"], ["--psf", "129"], ["--threads", "0"], ["--repeat", "x"], ["--blur", "none"],
-        ["--set", "noise=2"], ["--set", "nothing=1"], ["--set", "solver=none"], ["--solvers", "admm,none"], ["--flavour", "worst"], ["--bogus", "1"], ["--json", "--psf"],
+        ["--set", "noise=2"], ["--set", "nothing=1"], ["--set", "solver=none"], ["--solvers", "admm,none"], ["--flavour", "worst"],
+        ["--bogus", "1"], ["--json", "--psf"],
     ],
 )  # fmt: skip
 def test_wrong_usage(bench: Path, arguments: list[str]) -> None:
