@@ -1018,14 +1018,32 @@ void gui_init(dt_iop_module_t *self)
   dt_control_signal_connect(darktable.signals, DT_SIGNAL_DEVELOP_UI_PIPE_FINISHED, G_CALLBACK(_pipe_finished), self);
 }
 
-void gui_cleanup(dt_iop_module_t *self)
+// Lets go of an estimation that runs: its result will not be taken over.
+static void _forget_estimate(dt_iop_deconvolution_gui_data_t *g)
+{
+  if(!g->running) return;
+  g_atomic_int_set(&g->running->cancel, TRUE);
+  _estimate_release(g->running);
+  g->running = NULL;
+}
+
+void gui_reset(dt_iop_module_t *self)
+{
+  _forget_estimate((dt_iop_deconvolution_gui_data_t *)self->gui_data);
+  dt_iop_color_picker_reset(self, TRUE);
+}
+
+void change_image(dt_iop_module_t *self)
 {
   dt_iop_deconvolution_gui_data_t *g = (dt_iop_deconvolution_gui_data_t *)self->gui_data;
+  if(!g) return;
+  _forget_estimate(g);
+  g->restored = FALSE;
+}
+
+void gui_cleanup(dt_iop_module_t *self)
+{
   dt_control_signal_disconnect(darktable.signals, G_CALLBACK(_pipe_finished), self);
-  if(g->running)
-  {
-    g_atomic_int_set(&g->running->cancel, TRUE);
-    _estimate_release(g->running);
-  }
+  _forget_estimate((dt_iop_deconvolution_gui_data_t *)self->gui_data);
   COMPAT_GUI_FREE;
 }
