@@ -1,0 +1,511 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * blind: the PSF of a sample window, model y = k * x + n with k >= 0, sum k = 1, x unknown. Coarse to fine, the alternation of
+ *
+ *   1. a sharp estimate with few gradients, min_x ||k * x - y||^2 + lam ||grad x||_0, by half-quadratic splitting: g = grad x where
+ *      |grad x|^2 >= lam / beta, else 0;  X = (conj(K) Y + beta conj(D).F(g)) / (|K|^2 + beta |D|^2);  beta doubles from 2 lam to BETA_MAX
+ *      (Xu, Zheng, Jia, CVPR 2013; Xu, Lu, Xu, Jia, ACM TOG 30(6), 2011, eq. 8 and 12);
+ *   2. the PSF, min_k ||k * grad x - grad y||^2 + GAMMA ||k||^2 subject to k >= 0, by accelerated projected gradient
+ *      (Cho, Lee, ACM TOG 28(5), 2009, eq. 9; Beck, Teboulle, SIAM J. Imaging Sci. 2(1), 2009).
+ *
+ * The normal equations of step 2 need the autocorrelation of grad x at lags below the PSF size alone, so one transform of the window builds them and
+ * each iteration is a transform of twice the PSF size. Gradients within half a PSF of the frame are left out: what they are blurred with is not in the
+ * window. The same formulas and constants as pyref/blind.py.
+ */
+#include "solve/blind.h"
+
+#include "maths/otf.h"
+#include "ops/boundary.h"
+#include "ops/convolution.h"
+
+#include <math.h>
+#include <string.h>
+
+#define BETA_MAX 1e3f
+#define GAMMA 2.0f    /* weight of ||k||^2 */
+#define PRUNE 0.03f   /* of the peak: smaller values of the PSF are noise */
+#define ISLAND 0.05   /* of the sum: smaller islands of the PSF are noise */
+enum { STEPS = 20 };  /* of the projected gradient */
+static const float SCORE_LAMS[] = { 1e-3f, 4e-3f };
+
+/* ---- pyramid --------------------------------------------------------------------------------------------------------------------- */
+
+int dcv_blind_schedule(int size, int sizes[DCV_BLIND_SCALES], double zooms[DCV_BLIND_SCALES])
+{
+  int count = 0;
+  double zoom[DCV_BLIND_SCALES];
+  int n[DCV_BLIND_SCALES] = { size };
+  do
+  {
+    zoom[count] = pow(0.5, count / 2.0);
+    const int ceiled = (int)ceil(size * zoom[count]);
+    n[count] = DCV_MAX(ceiled + 1 - ceiled % 2, 3);
+    count++;
+  } while(n[count - 1] > 3 && count < DCV_BLIND_SCALES);
+  for(int i = 0; i < count; i++) sizes[i] = n[count - 1 - i], zooms[i] = zoom[count - 1 - i];
+  return count;
+}
+
+/* Keys, IEEE Trans. ASSP 29(6), 1981, a = -1/2. */
+static double cubic(double t)
+{
+  t = fabs(t);
+  return t < 1.0 ? (1.5 * t - 2.5) * t * t + 1.0 : t < 2.0 ? ((2.5 - 0.5 * t) * t - 4.0) * t + 2.0 : 0.0;
+}
+
+static double triangle(double t)
+{
+  return fmax(1.0 - fabs(t), 0.0);
+}
+
+/* sum += weight row, count floats. */
+DCV_SIMD static void add_row(const float *restrict row, float weight, int count, float *restrict sum)
+{
+  for(int i = 0; i < count; i++) sum[i] += weight * row[i];
+}
+
+enum { TAPS = 64 };
+
+/* Inputs first .. first + count - 1 of `n` and their weights (sum 1) for output i of m. Shrinking widens the cubic by the ratio. */
+static int taps(int i, int m, int n, double zoom, int *first, float weights[TAPS])
+{
+  const double at = (i - (m - 1) / 2.0) / zoom + (n - 1) / 2.0, reach = 2.0 / zoom;
+  const int begin = DCV_MAX((int)ceil(at - reach), 0), end = DCV_MIN((int)floor(at + reach), n - 1);
+  double sum = 0.0, w[TAPS];
+  for(int j = begin; j <= end; j++) sum += w[j - begin] = cubic((j - at) * zoom);
+  for(int j = begin; j <= end; j++) weights[j - begin] = (float)(w[j - begin] / sum);
+  *first = begin;
+  return end - begin + 1;
+}
+
+void dcv_blind_resize(const float *window, int width, int height, size_t stride, dcv_blind_level *level, float *scratch)
+{
+  const size_t to = level->fft.stride;
+  float weights[TAPS];
+  int first;
+  for(int i = 0; i < level->height; i++)
+  {
+    float *row = scratch + (size_t)i * width;
+    const int count = taps(i, level->height, height, level->zoom, &first, weights);
+    memset(row, 0, sizeof(float) * width);
+    for(int t = 0; t < count; t++) add_row(window + (first + t) * stride, weights[t], width, row);
+  }
+  for(int j = 0; j < level->width; j++)
+  {
+    const int count = taps(j, level->width, width, level->zoom, &first, weights);
+    for(int i = 0; i < level->height; i++)
+    {
+      const float *row = scratch + (size_t)i * width + first;
+      float sum = 0.0f;
+      for(int t = 0; t < count; t++) sum += weights[t] * row[t];
+      level->filled[i * to + j] = sum;
+    }
+  }
+}
+
+static void normalise(float *k, int n)
+{
+  double sum = 0.0;
+  for(int i = 0; i < n * n; i++) sum += k[i];
+  for(int i = 0; i < n * n; i++) k[i] = (float)(k[i] / sum);
+}
+
+void dcv_blind_resize_psf(const float *k, int n, double zoom, int size, float *out)
+{
+  double weights[DCV_ESTIMATE_MAX][DCV_ESTIMATE_MAX];
+  for(int i = 0; i < size; i++)
+    for(int j = 0; j < n; j++) weights[i][j] = triangle((j - ((i - (size - 1) / 2.0) / zoom + (n - 1) / 2.0)) * fmin(zoom, 1.0));
+  for(int y = 0; y < size; y++)
+    for(int x = 0; x < size; x++)
+    {
+      double sum = 0.0;
+      for(int i = 0; i < n; i++)
+        if(weights[y][i] > 0.0)
+          for(int j = 0; j < n; j++) sum += weights[y][i] * weights[x][j] * k[i * n + j];
+      out[y * size + x] = (float)sum;
+    }
+  normalise(out, size);
+}
+
+/* ---- levels ---------------------------------------------------------------------------------------------------------------------- */
+
+void dcv_blind_level_layout(dcv_blind_level *level, int width, int height, int size, double zoom)
+{
+  *level = (dcv_blind_level){ .width = (int)(width * zoom + 0.5), .height = (int)(height * zoom + 0.5), .size = size, .zoom = zoom };
+  const int twice = dcv_fft_fast_size(2 * size);
+  dcv_fft_layout(&level->fft, dcv_fft_fast_size(level->width + size + 7), dcv_fft_fast_size(level->height + size + 7));
+  dcv_fft_layout(&level->small, twice, twice);
+}
+
+dcv_status dcv_blind_level_init(dcv_blind_level *level, int planning)
+{
+  DCV_TRY(dcv_fft_init(&level->fft, level->fft.width, level->fft.height, planning));
+  const dcv_status status = dcv_fft_init(&level->small, level->small.width, level->small.height, planning);
+  if(status != DCV_OK) dcv_fft_clear(&level->fft);
+  return status;
+}
+
+void dcv_blind_level_clear(dcv_blind_level *level)
+{
+  dcv_fft_clear(&level->fft);
+  dcv_fft_clear(&level->small);
+}
+
+size_t dcv_blind_level_floats(const dcv_blind_level *level)
+{
+  return 4 * level->fft.plane + dcv_round_floats(2 * level->fft.columns) + dcv_round_floats(level->fft.height);
+}
+
+void dcv_blind_level_use(dcv_blind_level *level, float *memory)
+{
+  const size_t plane = level->fft.plane;
+  level->filled = memory, level->Y = memory + plane;
+  level->slope_x = memory + 2 * plane, level->slope_y = memory + 3 * plane;
+  level->dx = memory + 4 * plane, level->dy = level->dx + dcv_round_floats(2 * level->fft.columns);
+}
+
+size_t dcv_blind_work_floats(const dcv_blind_level *finest)
+{
+  return 3 * finest->fft.plane + dcv_round_floats(4 * (size_t)finest->fft.stride) + 2 * finest->small.plane;
+}
+
+void dcv_blind_work_use(dcv_blind_work *work, const dcv_blind_level *finest, float *memory)
+{
+  const size_t plane = finest->fft.plane;
+  *work = (dcv_blind_work){ memory, memory + plane, memory + 2 * plane, memory + 3 * plane, NULL };
+  work->small = work->rows + dcv_round_floats(4 * (size_t)finest->fft.stride);
+}
+
+/* Differences x(i, j + 1) - x(i, j) and x(i + 1, j) - x(i, j) at x0 <= j < x1, y0 <= i < y1, 0 elsewhere. */
+DCV_SIMD static void slopes(const dcv_fft *fft, const float *restrict x, int x0, int y0, int x1, int y1, float *restrict gx, float *restrict gy)
+{
+  const size_t stride = fft->stride;
+  memset(gx, 0, sizeof(float) * fft->plane);
+  memset(gy, 0, sizeof(float) * fft->plane);
+  for(int i = y0; i < y1; i++)
+  {
+    const size_t row = i * stride;
+    for(int j = x0; j < x1; j++)
+    {
+      gx[row + j] = x[row + j + 1] - x[row + j];
+      gy[row + j] = x[row + stride + j] - x[row + j];
+    }
+  }
+}
+
+void dcv_blind_level_prepare(dcv_blind_level *level, float *rows)
+{
+  const dcv_fft *fft = &level->fft;
+  dcv_boundary_extend(fft, level->filled, level->width, level->height, 0, 0);
+  memcpy(level->Y, level->filled, sizeof(float) * fft->plane);
+  dcv_fft_forward(fft, level->Y);
+  slopes(fft, level->filled, 0, 0, level->width - 1, level->height - 1, level->slope_x, level->slope_y);
+  dcv_fft_forward(fft, level->slope_x);
+  dcv_fft_forward(fft, level->slope_y);
+  dcv_otf_difference(fft->width, fft->columns, rows);
+  for(int j = 0; j < fft->columns; j++) level->dx[2 * j] = level->dx[2 * j + 1] = rows[j];
+  dcv_otf_difference(fft->height, fft->height, level->dy);
+}
+
+/* ---- step 1 ---------------------------------------------------------------------------------------------------------------------- */
+
+/* a <- conj(K) Y, b <- |K|^2 (twice, for real and imaginary part) from a = K. */
+DCV_SIMD static void data_terms(const dcv_fft *fft, const float *restrict Y, float *restrict a, float *restrict b)
+{
+  for(int i = 0; i < fft->height; i++)
+  {
+    const size_t row = (size_t)i * fft->stride;
+    for(int j = 0; j < fft->columns; j++)
+    {
+      const size_t at = row + 2 * j;
+      const float kr = a[at], ki = a[at + 1];
+      b[at] = b[at + 1] = kr * kr + ki * ki;
+      a[at] = kr * Y[at] + ki * Y[at + 1];
+      a[at + 1] = kr * Y[at + 1] - ki * Y[at];
+    }
+  }
+}
+
+/* Gradient of a row and the one below it, 0 where shorter than sqrt(least). gx has one value more in front, that of the last column. */
+DCV_SIMD static void edge_row(const float *restrict x, const float *restrict below, int width, float least, float *restrict gx, float *restrict gy)
+{
+  for(int j = 0; j < width - 1; j++)
+  {
+    const float h = x[j + 1] - x[j], v = below[j] - x[j];
+    const bool keep = h * h + v * v >= least;
+    gx[j + 1] = keep ? h : 0.0f;
+    gy[j] = keep ? v : 0.0f;
+  }
+  const float h = x[0] - x[width - 1], v = below[width - 1] - x[width - 1];
+  const bool keep = h * h + v * v >= least;
+  gx[0] = gx[width] = keep ? h : 0.0f;
+  gy[width - 1] = keep ? v : 0.0f;
+}
+
+DCV_SIMD static void divergence_row(const float *restrict gx, const float *restrict gy, const float *restrict above, int width, float *restrict out)
+{
+  for(int j = 0; j < width; j++) out[j] = gx[j] - gx[j + 1] + (above[j] - gy[j]);
+}
+
+/* x <- D*g, g the gradient of x where its square is at least `least`, 0 elsewhere; row by row in place. rows: four rows. */
+static void edges(const dcv_fft *fft, float *x, float least, float *rows)
+{
+  const int width = fft->width, height = fft->height;
+  const size_t stride = fft->stride;
+  float *const first = rows, *const gx = rows + stride, *gy = rows + 2 * stride, *above = rows + 3 * stride;
+  memcpy(first, x, sizeof(float) * width);
+  edge_row(x + (height - 1) * stride, first, width, least, gx, above);
+  for(int i = 0; i < height; i++)
+  {
+    float *const row = x + i * stride;
+    edge_row(row, i + 1 < height ? row + stride : first, width, least, gx, gy);
+    divergence_row(gx, gy, above, width, row);
+    float *const swap = above;
+    above = gy, gy = swap;
+  }
+}
+
+/* x <- (a + beta x) / (b + beta (dx + dy)) / pixels; the last factor undoes the unnormalised transforms. */
+DCV_SIMD static void divide(const dcv_fft *fft, const float *restrict a, const float *restrict b, const float *restrict dx, const float *restrict dy,
+                            float beta, float *restrict x)
+{
+  const float scale = 1.0f / ((float)fft->width * fft->height);
+  for(int i = 0; i < fft->height; i++)
+  {
+    const size_t row = (size_t)i * fft->stride;
+    const float d = dy[i];
+    for(int j = 0; j < 2 * fft->columns; j++)
+      x[row + j] = (a[row + j] + beta * x[row + j]) * (scale / (b[row + j] + beta * (dx[j] + d)));
+  }
+}
+
+/* Transfer function of scale k. */
+static void transfer(const dcv_fft *fft, const float *k, int n, float scale, float *otf)
+{
+  float values[DCV_BLIND_VALUES];
+  for(int i = 0; i < n * n; i++) values[i] = scale * k[i];
+  dcv_otf(fft, &(dcv_psf){ values, n, 1 }, 0, otf);
+}
+
+void dcv_blind_sharp(const dcv_blind_level *level, const dcv_blind_work *work, const float *k, int n, float lam)
+{
+  const dcv_fft *fft = &level->fft;
+  transfer(fft, k, n, 1.0f, work->a);
+  data_terms(fft, level->Y, work->a, work->b);
+  memcpy(work->x, level->filled, sizeof(float) * fft->plane);
+  for(float beta = 2.0f * lam; beta < BETA_MAX; beta *= 2.0f)
+  {
+    edges(fft, work->x, lam / beta, work->rows);
+    dcv_fft_forward(fft, work->x);
+    divide(fft, work->a, work->b, level->dx, level->dy, beta, work->x);
+    dcv_fft_inverse(fft, work->x);
+  }
+}
+
+/* ---- step 2 ---------------------------------------------------------------------------------------------------------------------- */
+
+/* gx <- |Gx|^2 + |Gy|^2, gy <- conj(Gx) Bx + conj(Gy) By. */
+DCV_SIMD static void correlations(const dcv_fft *fft, const float *restrict bx, const float *restrict by, float *restrict gx, float *restrict gy)
+{
+  for(int i = 0; i < fft->height; i++)
+  {
+    const size_t row = (size_t)i * fft->stride;
+    for(int j = 0; j < fft->columns; j++)
+    {
+      const size_t at = row + 2 * j;
+      const float xr = gx[at], xi = gx[at + 1], yr = gy[at], yi = gy[at + 1];
+      gx[at] = xr * xr + xi * xi + yr * yr + yi * yi;
+      gx[at + 1] = 0.0f;
+      gy[at] = xr * bx[at] + xi * bx[at + 1] + yr * by[at] + yi * by[at + 1];
+      gy[at + 1] = xr * bx[at + 1] - xi * bx[at] + yr * by[at + 1] - yi * by[at];
+    }
+  }
+}
+
+/* Value at (i, j) of a periodic plane. */
+static float wrapped(const dcv_fft *fft, const float *plane, int i, int j)
+{
+  return plane[(size_t)(i < 0 ? i + fft->height : i) * fft->stride + (j < 0 ? j + fft->width : j)];
+}
+
+void dcv_blind_psf(const dcv_blind_level *level, const dcv_blind_work *work, float *k, int n)
+{
+  const dcv_fft *fft = &level->fft, *small = &level->small;
+  const int h = n / 2 + 1;
+  slopes(fft, work->x, h, h, level->width - h, level->height - h, work->a, work->b);
+  dcv_fft_forward(fft, work->a);
+  dcv_fft_forward(fft, work->b);
+  correlations(fft, level->slope_x, level->slope_y, work->a, work->b);
+  dcv_fft_inverse(fft, work->a);
+  dcv_fft_inverse(fft, work->b);
+
+  const float scale = 1.0f / ((float)fft->width * fft->height), small_scale = 1.0f / ((float)small->width * small->height);
+  float *const A = work->small, *const v = A + small->plane;
+  memset(A, 0, sizeof(float) * small->plane);
+  for(int i = 1 - n; i < n; i++)
+    for(int j = 1 - n; j < n; j++)
+      A[(size_t)((i + small->height) % small->height) * small->stride + (j + small->width) % small->width] = scale * wrapped(fft, work->a, i, j);
+  dcv_fft_forward(small, A);
+  /* The autocorrelation is even, so its spectrum is real. */
+  float largest = 0.0f;
+  for(int i = 0; i < small->height; i++)
+    for(int j = 0; j < small->columns; j++)
+    {
+      float *const at = A + (size_t)i * small->stride + 2 * j;
+      at[0] = at[1] = at[0] + GAMMA;
+      largest = fmaxf(largest, fabsf(at[0]));
+    }
+  const float step = 1.0f / largest;
+  float b[DCV_BLIND_VALUES], z[DCV_BLIND_VALUES], now[DCV_BLIND_VALUES];
+  for(int i = 0; i < n; i++)
+    for(int j = 0; j < n; j++) b[i * n + j] = scale * wrapped(fft, work->b, i - n / 2, j - n / 2);
+  memcpy(z, k, sizeof(float) * n * n);
+  memcpy(now, k, sizeof(float) * n * n);
+  double t = 1.0;
+  for(int s = 0; s < STEPS; s++)
+  {
+    memset(v, 0, sizeof(float) * small->plane);
+    for(int i = 0; i < n; i++) memcpy(v + (size_t)i * small->stride, z + i * n, sizeof(float) * n);
+    dcv_fft_forward(small, v);
+    for(int i = 0; i < small->height; i++)
+      for(int j = 0; j < 2 * small->columns; j++) v[(size_t)i * small->stride + j] *= small_scale * A[(size_t)i * small->stride + j];
+    dcv_fft_inverse(small, v);
+    const double next = (1.0 + sqrt(1.0 + 4.0 * t * t)) / 2.0;
+    const float momentum = (float)((t - 1.0) / next);
+    t = next;
+    for(int i = 0; i < n; i++)
+      for(int j = 0; j < n; j++)
+      {
+        const int at = i * n + j;
+        const float fresh = fmaxf(z[at] - step * (v[(size_t)i * small->stride + j] - b[at]), 0.0f);
+        z[at] = fresh + momentum * (fresh - now[at]);
+        now[at] = fresh;
+      }
+  }
+  double sum = 0.0;
+  for(int i = 0; i < n * n; i++) sum += now[i];
+  if(!(sum > 0.0)) return;
+  memcpy(k, now, sizeof(float) * n * n);
+  dcv_blind_clean(k, n);
+}
+
+void dcv_blind_clean(float *k, int n)
+{
+  float peak = 0.0f;
+  for(int i = 0; i < n * n; i++) peak = fmaxf(peak, k[i]);
+  double total = 0.0;
+  for(int i = 0; i < n * n; i++)
+  {
+    if(k[i] < PRUNE * peak) k[i] = 0.0f;
+    total += k[i];
+  }
+  /* Islands by flood fill: label 0 is unseen. */
+  short label[DCV_BLIND_VALUES] = { 0 }, stack[DCV_BLIND_VALUES];
+  double mass[DCV_BLIND_VALUES + 1], heaviest = 0.0;
+  short islands = 0;
+  for(int start = 0; start < n * n; start++)
+  {
+    if(label[start] || !(k[start] > 0.0f)) continue;
+    int depth = 0;
+    label[start] = ++islands;
+    mass[islands] = 0.0;
+    stack[depth++] = (short)start;
+    while(depth > 0)
+    {
+      const int at = stack[--depth], i = at / n, j = at % n;
+      mass[islands] += k[at];
+      for(int y = DCV_MAX(i - 1, 0); y <= DCV_MIN(i + 1, n - 1); y++)
+        for(int x = DCV_MAX(j - 1, 0); x <= DCV_MIN(j + 1, n - 1); x++)
+        {
+          const int next = y * n + x;
+          if(label[next] || !(k[next] > 0.0f)) continue;
+          label[next] = islands;
+          stack[depth++] = (short)next;
+        }
+    }
+    heaviest = fmax(heaviest, mass[islands]);
+  }
+  const double least = fmin(ISLAND * total, heaviest);
+  for(int i = 0; i < n * n; i++)
+    if(label[i] && mass[label[i]] < least) k[i] = 0.0f;
+  normalise(k, n);
+}
+
+void dcv_blind_centre(float *k, int n)
+{
+  double sum = 0.0, sx = 0.0, sy = 0.0;
+  for(int i = 0; i < n; i++)
+    for(int j = 0; j < n; j++) sum += k[i * n + j], sx += (double)k[i * n + j] * (j - n / 2), sy += (double)k[i * n + j] * (i - n / 2);
+  const int dx = (int)lrint(sx / sum), dy = (int)lrint(sy / sum);
+  float moved[DCV_BLIND_VALUES] = { 0 };
+  for(int i = DCV_MAX(0, dy); i < DCV_MIN(n, n + dy); i++)
+    for(int j = DCV_MAX(0, dx); j < DCV_MIN(n, n + dx); j++) moved[(i - dy) * n + j - dx] = k[i * n + j];
+  memcpy(k, moved, sizeof(float) * n * n);
+  normalise(k, n);
+}
+
+/* ---- rounds and score ------------------------------------------------------------------------------------------------------------ */
+
+float dcv_blind_rounds(const dcv_blind_level *level, const dcv_blind_work *work, float *k, int n, float *lam, int count, float decay, float floor,
+                       bool (*stop)(void *user), void *user)
+{
+  float before[DCV_BLIND_VALUES], change = 0.0f;
+  for(int round = 0; round < count; round++)
+  {
+    memcpy(before, k, sizeof(float) * n * n);
+    dcv_blind_sharp(level, work, k, n, *lam);
+    dcv_blind_psf(level, work, k, n);
+    change = 0.0f;
+    for(int i = 0; i < n * n; i++) change += fabsf(k[i] - before[i]);
+    *lam = fmaxf(*lam / decay, floor);
+    if(stop && stop(user)) return -1.0f;
+  }
+  return change;
+}
+
+/* Sum of (a + shift)^2 and number of b-gradients above `least`, over one row. */
+DCV_SIMD static void score_row(const float *restrict model, const float *restrict y, const float *restrict x, const float *restrict below, int count,
+                               float least, float *restrict square, int *restrict edges_found)
+{
+  float sum = 0.0f;
+  int found = 0;
+  for(int j = 0; j < count; j++)
+  {
+    const float r = model[j] - y[j], h = x[j + 1] - x[j], v = below[j] - x[j];
+    sum += r * r;
+    found += h * h + v * v > least;
+  }
+  *square = sum, *edges_found = found;
+}
+
+double dcv_blind_energy(const dcv_blind_level *level, const dcv_blind_work *work, const float *k, int n)
+{
+  const dcv_fft *fft = &level->fft;
+  const size_t stride = fft->stride;
+  const int h = level->size / 2 + 2, across = level->width - 2 * h, down = level->height - 2 * h;
+  if(across < 1 || down < 1) return 0.0;
+  double total = 0.0;
+  for(int s = 0; s < (int)(sizeof(SCORE_LAMS) / sizeof(*SCORE_LAMS)); s++)
+  {
+    const float lam = SCORE_LAMS[s];
+    dcv_blind_sharp(level, work, k, n, lam);
+    transfer(fft, k, n, 1.0f / ((float)fft->width * fft->height), work->a);
+    memcpy(work->b, work->x, sizeof(float) * fft->plane);
+    dcv_fft_forward(fft, work->b);
+    dcv_convolution_multiply(fft, work->a, work->b, work->b);
+    dcv_fft_inverse(fft, work->b);
+    double square = 0.0;
+    long found = 0;
+    for(int i = h; i < h + down; i++)
+    {
+      const size_t row = i * stride + h;
+      float row_square;
+      int row_found;
+      score_row(work->b + row, level->filled + row, work->x + row, work->x + row + stride, across, lam / BETA_MAX, &row_square, &row_found);
+      square += row_square, found += row_found;
+    }
+    const double pixels = (double)across * down;
+    total += log(square / pixels + 4.0 * lam * found / pixels + 1e-12);
+  }
+  return total;
+}

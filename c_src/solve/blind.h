@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * blind: the steps of the estimate of a PSF (blind.c), for estimate.c and the tests. Nothing here allocates.
+ *
+ * PSFs are n x n floats, n odd, 3 to DCV_ESTIMATE_MAX, row by row, centre at n / 2.
+ */
+#ifndef DCV_BLIND_H
+#define DCV_BLIND_H
+
+#include "maths/fft.h"
+
+enum { DCV_BLIND_VALUES = DCV_ESTIMATE_MAX * DCV_ESTIMATE_MAX, DCV_BLIND_SCALES = 8 };
+
+/* One scale of the window: its data, their transforms, and what else does not change between rounds. */
+typedef struct dcv_blind_level {
+  dcv_fft fft, small; /* of the window; of twice the PSF */
+  int width, height;  /* of the window */
+  int size;           /* of the largest PSF at this scale */
+  double zoom;        /* pixels of this scale in a pixel of the window's own */
+  float *filled;      /* the window, continued periodically */
+  float *Y, *slope_x, *slope_y; /* spectra of it and of its gradient */
+  float *dx, *dy;     /* |D|^2 = dx + dy; each value of dx twice, for real and imaginary part */
+} dcv_blind_level;
+
+/* Memory of one thread. */
+typedef struct dcv_blind_work {
+  float *x, *a, *b; /* planes of the largest level */
+  float *rows;      /* four rows */
+  float *small;     /* two planes of the largest small transform */
+} dcv_blind_work;
+
+/* (PSF size, zoom) of each scale, coarse to fine: zoom 2^(-j/2), size odd, from 3 to `size`. Returns their number, at most DCV_BLIND_SCALES. */
+int dcv_blind_schedule(int size, int sizes[DCV_BLIND_SCALES], double zooms[DCV_BLIND_SCALES]);
+
+/* Sizes of a level for a window of width x height, without its plans and memory. */
+void dcv_blind_level_layout(dcv_blind_level *level, int width, int height, int size, double zoom);
+/* Plans. Its failures leave nothing behind. */
+dcv_status dcv_blind_level_init(dcv_blind_level *level, int planning);
+void dcv_blind_level_clear(dcv_blind_level *level);
+size_t dcv_blind_level_floats(const dcv_blind_level *level);
+/* Hands out `memory`, DCV_ALIGN-aligned. */
+void dcv_blind_level_use(dcv_blind_level *level, float *memory);
+/* Everything derived from level->filled, whose first width x height pixels are the caller's. */
+void dcv_blind_level_prepare(dcv_blind_level *level, float *rows);
+
+size_t dcv_blind_work_floats(const dcv_blind_level *finest);
+void dcv_blind_work_use(dcv_blind_work *work, const dcv_blind_level *finest, float *memory);
+
+/* The window (width x height, rows `stride` apart) at level->zoom, into level->filled. scratch: width times the level's height. */
+void dcv_blind_resize(const float *window, int width, int height, size_t stride, dcv_blind_level *level, float *scratch);
+/* k on a grid `zoom` times finer, cropped or padded to size x size: bilinear, sum 1. */
+void dcv_blind_resize_psf(const float *k, int n, double zoom, int size, float *out);
+
+/* Step 1: work->x becomes the sharp estimate with weight lam of the gradient count. */
+void dcv_blind_sharp(const dcv_blind_level *level, const dcv_blind_work *work, const float *k, int n, float lam);
+/* Step 2: k becomes the PSF between work->x (lost) and the window; unchanged when nothing is left of it. */
+void dcv_blind_psf(const dcv_blind_level *level, const dcv_blind_work *work, float *k, int n);
+/* `count` rounds of both; lam is divided by `decay` after each, down to `floor`. Returns the L1 change of the last one; negative when `stop`
+ * (called after each round, NULL allowed) said so. */
+float dcv_blind_rounds(const dcv_blind_level *level, const dcv_blind_work *work, float *k, int n, float *lam, int count, float decay, float floor,
+                       bool (*stop)(void *user), void *user);
+/* How badly k explains the window by a sharp picture with few gradients. */
+double dcv_blind_energy(const dcv_blind_level *level, const dcv_blind_work *work, const float *k, int n);
+
+/* Values below PRUNE of the peak and 8-connected islands below ISLAND of the sum become 0; sum 1. */
+void dcv_blind_clean(float *k, int n);
+/* Centroid to the middle by whole pixels; what leaves the square is lost; sum 1. */
+void dcv_blind_centre(float *k, int n);
+
+#endif
