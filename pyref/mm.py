@@ -80,17 +80,11 @@ def solve(problem, params, iterations=ITERATIONS, watch=None):
     spectrum_z = fft.forward(x)
     u = [0, 0]
     share = [dtype.type(a) for a in ORDERS]  # a_o h_o
-    for t in range(iterations):
-        if t > 0:
-            model = problem.blur(spectrum_x)
-            if watch and watch(t, problem.back(x), model):
-                break
-            z = problem.impute(z, model, admm.OMEGA)
-            spectrum_z = fft.forward(problem.turn(z))
+    for t in range(1, iterations + 1):
         b = 0
         for o, (forward, adjoint) in enumerate(operators):
             h = w * forward(x)
-            if t > 0 and t % RENEW == 0:
+            if t > 1 and t % RENEW == 1:
                 share[o] = dtype.type(ORDERS[o]) * log_weight(h, eps)
             v = h + u[o]
             s = tv.shrink_factor(v, rho / share[o])
@@ -98,4 +92,11 @@ def solve(problem, params, iterations=ITERATIONS, watch=None):
             b = b + adjoint(w * (2 * s - 1) * v)
         spectrum_x = (data * spectrum_z + rho * fft.forward(b)) / power
         x = fft.inverse(spectrum_x, problem.shape)
+        if t == iterations:
+            break
+        model = problem.blur(spectrum_x)
+        if watch and watch(t, problem.back(x), model):
+            break
+        z = problem.impute(z, model, admm.OMEGA)
+        spectrum_z = fft.forward(problem.turn(z))
     return problem.back(x)

@@ -33,15 +33,16 @@ def solve(problem, params, iterations=ITERATIONS, watch=None):
     x = before = problem.turn(z)
     spectrum_z = fft.forward(x)
     q = np.zeros((2,) + x.shape, dtype)
-    for t in range(iterations):
-        if t > 0:
-            model = problem.blur(spectrum_x)
-            if watch and watch(t, problem.back(x), model):
-                break
-            z = problem.impute(z, model, OMEGA)
-            spectrum_z = fft.forward(problem.turn(z))
+    for t in range(1, iterations + 1):
         q = q + step * w * tv.gradient(2 * x - before)
         q = q / np.maximum(1, np.sqrt((q * q).sum(axis=(0, 3))))[..., None]
         spectrum_x = (fft.forward(x - tau * w * tv.gradient_adjoint(q)) + data * spectrum_z) / power
         before, x = x, fft.inverse(spectrum_x, problem.shape)
+        if t == iterations:
+            break
+        model = problem.blur(spectrum_x)
+        if watch and watch(t, problem.back(x), model):
+            break
+        z = problem.impute(z, model, OMEGA)
+        spectrum_z = fft.forward(problem.turn(z))
     return problem.back(x)

@@ -5,7 +5,8 @@
  *   x <- x / (1 + c(x) / (lam x)) . K* (y / (K x)),   c = D* (D x / |D x|)         |D x| over directions and channels
  *
  * Richardson 1972, Lucy 1974; TV: Dey et al. 2006, eq. 7. Their constant weight belongs to Poisson noise; 1 / (lam x) makes the fixed point that of the other
- * solvers. Protected: data, k * x and |D x| are kept above 0.1 sigma, the TV factor within 1/2 .. 2. Unknown data follow the model (ratio 1: the
+ * solvers. Protected: data and k * x are kept above 0.1 sigma, the TV factor within 1/2 .. 2, |D x| above 8 / lam (below it the explicit TV step would
+ * swing from pixel to pixel). Unknown data follow the model (ratio 1: the
  * expectation step for missing data); a clipped pixel counts only where the model falls below it. x > 0 is the only prior besides TV.
  */
 #include "ops/difference.h"
@@ -15,6 +16,7 @@
 #include <string.h>
 
 #define FLOOR 0.1f
+#define SMOOTH 8.0f
 
 /* Planes: bound, x, ratio, gradient of TV for each channel; 1 / norm and scratch. */
 static size_t work_floats(const dcv_job *job)
@@ -113,7 +115,7 @@ static void run(const dcv_job *job, const float *shared, float *work, dcv_tile_r
     }
     if(iteration > 0 && dcv_job_stops(job, iteration, x, model)) break;
     dcv_difference_square(fft, channels, ones, DCV_FIRST_ORDER, (const float *const *)x, NULL, norm, scratch);
-    invert(fft, lowest, norm);
+    invert(fft, SMOOTH / job->lam, norm);
     for(int c = 0; c < channels; c++) memset(curvature[c], 0, bytes);
     dcv_difference_curvature(fft, channels, ones, (const float *const *)x, norm, curvature, scratch);
     for(int c = 0; c < channels; c++)

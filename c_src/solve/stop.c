@@ -99,8 +99,8 @@ dcv_status dcv_stop_iterations(const dcv_solver *solver, const dcv_job *resolved
     {
       const dcv_watch watch = { stops, &s };
       job.watch = &watch;
-      dcv_tile_run tile = { .planes = z, .data_width = width, .data_height = height, .frame = true, .step = step, .stop = &s.cancelled,
-                            .user = &s };
+      dcv_tile_run tile = { .planes = z, .data_width = width, .data_height = height, .frame = true, .edge_x = dcv_boundary_edge(gap),
+                            .edge_y = dcv_boundary_edge(gap), .step = step, .stop = &s.cancelled, .user = &s };
       solver->prepare(&job, shared);
       solver->run(&job, shared, work, &tile);
       *iterations = s.iterations, *reason = s.rule.reason;

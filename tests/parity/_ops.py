@@ -59,13 +59,17 @@ void dcv_difference_curvature(const dcv_fft *fft, int channels, const float *wei
 void dcv_difference_power(const dcv_fft *fft, float *power);
 long dcv_boundary_fill_holes(const dcv_fft *fft, float *plane, int data_width, int data_height, float *scratch);
 void dcv_boundary_extend(const dcv_fft *fft, float *plane, int data_width, int data_height, int edge_x, int edge_y);
-_Bool dcv_boundary_bound(const dcv_fft *fft, const float *y, int data_width, int data_height, float saturation, float beyond, float *bound);
+_Bool dcv_boundary_bound(const dcv_fft *fft, const float *y, int data_width, int data_height, float saturation, int reach, float *bound);
 void dcv_boundary_impute(const dcv_fft *fft, float omega, const float *model, const float *bound, float *z);
 void dcv_tv_shrink(const dcv_fft *fft, int channels, const float *weights, float rho, float growth, float *const *x, float *const *u, float *scratch);
 size_t dcv_tv_scratch(const dcv_fft *fft, int channels);
 int dcv_noise_estimate(const dcv_image *in, int channels, float *sigma);
 int dcv_noise_level(const dcv_image *in, int channels, float *sigma);
 int dcv_noise_gradient(const dcv_image *in, int channels, float sigma, float *gradient);
+void dcv_tiling_choose(dcv_tiling *tiling, int width, int height, int halo, int blend, int gap, int longest, double frame_cost);
+dcv_tile dcv_tiling_at(const dcv_tiling *tiling, int ix, int iy);
+void dcv_tile_load(const dcv_image *in, const dcv_tile *tile, int channels, const dcv_fft *fft, float *const *planes);
+void dcv_tile_add(const dcv_tiling *tiling, int ix, int iy, int channels, const dcv_fft *fft, float *const *planes, float *ramp, dcv_image *out);
 double dcv_whiteness(const float *const *residual, int channels, int width, int height, int stride);
 
 typedef struct {
@@ -139,6 +143,7 @@ static int ops_solve(int solver, const ops_run *run, const dcv_psf *psf, float *
       memcpy(z[c] + (size_t)i * fft.stride, planes + ((size_t)c * run->height + i) * run->width, sizeof(float) * run->width);
   }
   dcv_tile_run tile = { .planes = z, .data_width = run->data_width, .data_height = run->data_height, .frame = run->frame };
+  if(run->frame) tile.edge_x = tile.edge_y = dcv_boundary_edge(dcv_boundary_gap(psf->size / 2, 0));
   s->prepare(&job, shared);
   s->run(&job, shared, work + run->channels * fft.plane, &tile);
   for(int c = 0; c < run->channels; c++)
@@ -251,7 +256,7 @@ class Domain:
 def psf_struct(psf: np.ndarray) -> tuple[Any, np.ndarray]:
     """dcv_psf of an (n, n) or (n, n, C) array, and the memory it refers to."""
     module = load()
-    data = np.ascontiguousarray(psf if psf.ndim == 2 else np.moveaxis(psf, 2, 0), np.float32)
+    data = np.array(psf if psf.ndim == 2 else np.moveaxis(psf, 2, 0), np.float32, order="C")
     struct = module.ffi.new("dcv_psf *", {"data": module.ffi.from_buffer("float[]", data), "size": psf.shape[0], "channels": 1 if psf.ndim == 2 else 3})
     return struct, data
 
@@ -259,7 +264,7 @@ def psf_struct(psf: np.ndarray) -> tuple[Any, np.ndarray]:
 def image_struct(y: np.ndarray) -> tuple[Any, np.ndarray]:
     """dcv_image of an (M, N, C) array, and the memory it refers to."""
     module = load()
-    data = np.ascontiguousarray(y, np.float32)
+    data = np.array(y, np.float32, order="C")
     rows, cols, channels = data.shape
     fields = {"width": cols, "height": rows, "pixel_stride": channels, "row_stride": channels * cols}
     return module.ffi.new("dcv_image *", {"data": module.ffi.from_buffer("float[]", data), **fields}), data

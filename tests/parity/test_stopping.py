@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The stop rules: the rule itself, and the run on a sample window in C against pyref."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pyref import mm, pam, pd, psf, rl, stopping
+from tests.parity import _ops
+from tests.parity.record import compare
+from tests.parity.test_solvers import scene
+
+METHODS = {"mm": mm, "pam": pam, "pd": pd, "rl": rl}
+
+
+def ask_all(rule, changes, whiteness):
+    for t, (change, white) in enumerate(zip(changes, whiteness, strict=True), 1):
+        if rule.ask(t, change, white):
+            return t
+    return None
+
+
+def test_stagnation_needs_three_in_a_row():
+    rule = stopping.Rule(tolerance=1.0)
+    assert ask_all(rule, [5, 0.5, 0.5, 1.0, 0.5, 0.9, 0.1, 0.1], [0] * 8) == 7
+    assert rule.reason == "stagnation"
+
+
+def test_whiteness_needs_patience():
+    rule = stopping.Rule(tolerance=0.0, patience=3)
+    assert ask_all(rule, [1] * 9, [-5, -4, -4.5, -3, -3, -3, -3.5, -1, -1]) == 7
+    assert rule.reason == "whiteness"
+    assert rule.whitest_at == 4
+    assert ask_all(stopping.Rule(tolerance=0.0), [1] * 9, [-1, *[-9] * 8]) is None
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("tolerance", [0.2, 2.0])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_run_on_a_sample(name, tolerance, channels):
+    y, k = scene((48, 64 - 32), channels, seed=5), psf.gaussian(1.2, 5).astype(np.float32)
+    y[3, 4] = np.nan
+    params = METHODS[name].parameters(y, k)
+    # What the core's list of fast sizes makes of it: both gaps are at least 40.
+    shape = tuple(_ops.load().lib.dcv_fft_fast_size(n + 40) for n in y.shape[:2])
+    run = stopping.iterations(METHODS[name], y, k, params, tolerance, shape=shape)
+    iterations, reason, change, white = _ops.stop(name, y, k, params, tolerance)
+    assert reason == run.reason
+    assert iterations == run.iterations
+    compare("stop change", change, run.change, 1)
+    compare("stop whiteness", white, run.whiteness, 1)
+
+
+def test_sample_without_data_or_lags():
+    params = pd.parameters(scene((40, 40), 3), psf.gaussian(1.2, 5))
+    for y in (np.full((40, 40, 3), np.nan, np.float32), scene((4, 90), 3)):
+        assert _ops.stop("pd", y, psf.gaussian(1.2, 5), params, 0.2)[:2] == (pd.ITERATIONS, "iterations")
+        assert stopping.iterations(pd, y, psf.gaussian(1.2, 5), params).iterations == pd.ITERATIONS
+
+
+def test_window_is_the_middle():
+    y = np.zeros((300, 1000, 1))
+    y[22:278, 372:628] = 1
+    assert stopping.window(y).shape == (256, 256, 1)
+    assert stopping.window(y).all()
