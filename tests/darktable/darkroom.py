@@ -39,7 +39,8 @@ class Darkroom:
 
     def __enter__(self):
         self.home.mkdir(parents=True, exist_ok=True)
-        self.env = {**os.environ, "HOME": str(self.home), "DISPLAY": f":{self.display}", "LC_ALL": "C.UTF-8"}
+        self.env = {**os.environ, "HOME": str(self.home), "XDG_CACHE_HOME": str(self.home), "DISPLAY": f":{self.display}", "LC_ALL": "C.UTF-8"}
+        self.env["NO_AT_BRIDGE"] = "1"  # the accessibility bus of an earlier run would be waited for
         self.start("Xvfb", f":{self.display}", "-screen", "0", f"{WIDTH}x{HEIGHT}x24")
         time.sleep(1)
         bus = subprocess.run(["dbus-launch", "--sh-syntax"], env=self.env, text=True, capture_output=True, check=True).stdout
