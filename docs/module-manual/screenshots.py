@@ -46,7 +46,7 @@ def crop(source, box, target):
 
 
 def main(prefix, out):
-    """Writes unknown.png, estimated.png, off.png and damaged.png."""
+    """Writes unknown.png, estimated.jpg, off-on.jpg and damaged.png."""
     out.mkdir(parents=True, exist_ok=True)
     launcher = prefix / "bin" / "darktable-dcv"
     with tempfile.TemporaryDirectory() as scratch:
@@ -60,16 +60,23 @@ def main(prefix, out):
             crop(screen, (1290, 280, 1600, 900), out / "unknown.png")
             room.action("iop/deconvolution/pick sample window")
             room.wait(lambda: room.runs() > 1, 30, "the module did not run")
-            room.drag(690, 130, 880, 330)
+            room.drag(600, 130, 960, 480)
             room.action("iop/deconvolution/estimate blur")
             room.wait(lambda: "measuring the sample took" in room.log.read_text(), 120, "the blur was not estimated")
             before = room.runs()
             room.wait(lambda: room.runs() > before + 1, 60, "the picture was not restored")
             room.wait(lambda: room.idle(), 30, "darktable is still working")
-            room.screenshot(out / "estimated.png")
+            room.screenshot(screen)
+            Image.open(screen).convert("RGB").save(out / "estimated.jpg", quality=88, optimize=True)
             room.action("iop/deconvolution", "enable", "off")
             room.wait(lambda: room.idle(), 30, "darktable is still working")
-            room.screenshot(out / "off.png")
+            off = scratch / "off.png"
+            room.screenshot(off)
+            sides = [Image.open(name).convert("RGB").crop((640, 110, 1000, 560)) for name in (off, screen)]
+            pair = Image.new("RGB", (720, 450))
+            for i, side in enumerate(sides):
+                pair.paste(side, (360 * i, 0))
+            pair.save(out / "off-on.jpg", quality=90, optimize=True)
         (scratch / "portrait.tif.xmp").write_text(xmp.sidecar(xmp.pack(source="gaussian", sigma=-1.0)))
         with Darkroom(launcher, scratch / "damaged", path) as room:
             room.action("iop/deconvolution", "show")
