@@ -15,7 +15,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { BLEND = 8, LONGEST = 2048 };
+enum { BLEND = 8, LONGEST = 1024 };
 
 const dcv_solver *const dcv_solvers[] = { &dcv_solver_admm, &dcv_solver_mm, &dcv_solver_pam, &dcv_solver_pd, &dcv_solver_rl };
 

@@ -111,7 +111,7 @@ def restore(y, psf, params=None, **options):
     return solver.restore(sys.modules[__name__], y, psf, params, **options)
 
 
-def halo(psf, params, tolerance=3e-4, size=512):
+def halo(psf, params, tolerance=6e-4, size=512, most=160):
     """Pixels around a tile that its result needs, from the decay of the regularised inverse filter.
 
     What the data do not determine is filled in by the filter n = F^-1[rho |D|^2 / (lam |K|^2 + rho |D|^2)], the identity less
@@ -122,7 +122,7 @@ def halo(psf, params, tolerance=3e-4, size=512):
 
     Returns
     -------
-    int in [0, size // 2]; size // 2 means that the reach was not found: take the whole picture.
+    int in [0, most]; `most` may mean that the reach was not found.
     """
     psf = np.asarray(psf, float)
     psf = psf[..., None] if psf.ndim == 2 else psf
@@ -134,4 +134,4 @@ def halo(psf, params, tolerance=3e-4, size=512):
     energy = np.bincount(ring, (notch**2).mean(axis=2).ravel())
     outside = np.sqrt(np.maximum(energy.sum() - np.cumsum(energy), 0))
     inside = np.flatnonzero(outside[: size // 2] <= tolerance)
-    return int(inside[0]) if inside.size else size // 2
+    return min(int(inside[0]), most) if inside.size else most

@@ -6,8 +6,8 @@
 #include <math.h>
 #include <string.h>
 
-enum { SIZE = 2 * DCV_HALO_MAX };
-#define TOLERANCE 3e-4
+enum { SIZE = 512 };
+#define TOLERANCE 6e-4
 
 /* Adds the energy of n (see halo.h) of one channel to energy[ring], ring = max(|i|, |j|). plane: scratch. */
 static void add_energy(const dcv_fft *fft, const dcv_psf *psf, int channel, float ratio, const float *difference, float *plane, double *energy)
@@ -34,7 +34,7 @@ dcv_status dcv_halo_measure(const dcv_psf *psf, float ratio, int *halo)
 {
   dcv_fft fft;
   float difference[SIZE];
-  double energy[DCV_HALO_MAX + 1] = { 0.0 };
+  double energy[SIZE / 2 + 1] = { 0.0 };
   DCV_TRY(dcv_fft_init(&fft, SIZE, SIZE, 0));
   float *const plane = dcv_alloc_floats(fft.plane);
   if(plane)
@@ -46,10 +46,11 @@ dcv_status dcv_halo_measure(const dcv_psf *psf, float ratio, int *halo)
   dcv_fft_clear(&fft);
   if(!plane) return DCV_ERROR_MEMORY;
   double outside = 0.0;
-  for(*halo = DCV_HALO_MAX; *halo > 0; --*halo)
+  for(*halo = SIZE / 2; *halo > 0; --*halo)
   {
     outside += energy[*halo];
     if(sqrt(outside) > TOLERANCE) break;
   }
+  *halo = DCV_MIN(*halo, DCV_HALO_MAX);
   return DCV_OK;
 }
