@@ -13,8 +13,8 @@ and what is left is a weighted TV, minimised as in `admm` with one penalty rho f
     v_o = w H_o x + u_o,   s_o = 1 - 1 / max(rho |v_o| / (a_o h_o), 1),   u_o = (1 - s_o) v_o
     X = (lam conj(K) Z + rho F(sum_o H_o^T w (2 s_o - 1) v_o)) / (lam |K|^2 + rho w^2 (|H_1|^2 + |H_2|^2))
 
-Numbers from noise and gradient statistics (`admm.parameters`): eps = 2 G, rho = 0.05 / G, lam = 0.5 of admm's, because h_o < 1 weakens
-the prior by about that.
+Numbers from noise and gradient statistics (`admm.parameters`): eps = 2 G + 10 sigma (gradients of the noise must not pass for edges), rho =
+0.05 / G, lam = 0.7 of admm's, because h_o < 1 weakens the prior by about that.
 
 Deviations: |w H_o x_t|^2 in h_o is averaged over the nine neighbours, since single values follow the noise (measured: without it the
 logarithm loses 1 to 5 dB); the first round is plain TV (h_o = 1), and h_o is renewed every fourth iteration; the minimiser of each round is
@@ -26,15 +26,15 @@ from . import admm, fft, tv
 
 ITERATIONS = 24
 RENEW = 4
-LAM = 0.5
-EPS = 2.0
+LAM = 0.7
+EPS = 2.0, 10.0
 ORDERS = (0.8, 0.2)
 OFFSETS = ((0, 1), (1, 0), (1, 1), (1, -1))
 SCALES = (1.0, 1.0, 0.5**0.5, 0.5**0.5)
 
 
 def parameters(*args, **options):
-    """Those of `admm.parameters`, lam halved."""
+    """Those of `admm.parameters`, lam times `LAM`."""
     params = admm.parameters(*args, **options)
     params.lam *= LAM
     return params
@@ -71,7 +71,7 @@ def log_weight(h, eps):
 def solve(problem, params, iterations=ITERATIONS, watch=None):
     """Iterate on `problem` (solver.Problem) with lam, rho and gradient of `params`. Returns x (P, Q, C)."""
     dtype, w = problem.y.dtype, problem.weights
-    lam, rho, eps = (dtype.type(v) for v in (params.lam, params.rho, EPS * params.gradient))
+    lam, rho, eps = (dtype.type(v) for v in (params.lam, params.rho, EPS[0] * params.gradient + EPS[1] * params.sigma))
     data = lam * np.conj(problem.k)
     power = lam * np.abs(problem.k) ** 2 + rho * w * w * smooth_power(problem.shape, dtype)[..., None]
     operators = (tv.gradient, tv.gradient_adjoint), (second, second_adjoint)

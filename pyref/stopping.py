@@ -62,11 +62,12 @@ def window(y):
     return y[top : top + rows, left : left + cols]
 
 
-def iterations(method, y, psf, params=None, tolerance=0.2, white=None, dtype=np.float64, shape=None, watch=None):
+def iterations(method, y, psf, params=None, tolerance=0.2, white=None, dtype=np.float64, shape=None, watch=None, patience=None):
     """Run `method` (mm, pam, pd or rl) on the sample of y (M, N, C) and say where to stop.
 
     params are those of the whole picture (None: of y). A sample without a lag to measure or a finite pixel: the method's own number, no run.
-    shape: as for `solver.restore`. watch(t, x, model) is called after each iteration as well.
+    shape: as for `solver.restore`. watch(t, x, model) is called after each iteration as well; patience
+    replaces the method's own.
     """
     params = method.parameters(y, psf) if params is None else params
     y = window(y)
@@ -75,7 +76,7 @@ def iterations(method, y, psf, params=None, tolerance=0.2, white=None, dtype=np.
     if min(y.shape[:2]) <= 4 or not known.any():
         return Run(method.ITERATIONS)
     y = np.where(known, y, np.nan)
-    rule, run, before = Rule(tolerance, PATIENCE.get(name, 0)), Run(MOST[name]), [y]
+    rule, run, before = Rule(tolerance, PATIENCE.get(name, 0) if patience is None else patience), Run(MOST[name]), [y]
 
     def norm(a):
         return np.sqrt(np.sum(np.where(known, a, 0).astype(float) ** 2))

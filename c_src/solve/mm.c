@@ -11,8 +11,9 @@
  *   v_o = w H_o x + u_o,   s_o = 1 - 1 / max(rho |v_o| / (a_o h_o), 1),   u_o = (1 - s_o) v_o
  *   X = (lam conj(K) Z + rho F sum_o H_o* w (2 s_o - 1) v_o) / (lam |K|^2 + rho w^2 (|H_1|^2 + |H_2|^2))
  *
- * eps = 2 G, rho = 0.05 / G, lam half of admm's, because h_o < 1 weakens the prior by about that; a = 0.8, 0.2. Deviations: |w H_o x_t|^2 in h_o is
- * averaged over the nine neighbours, since single values follow the noise; the first round is plain TV, and h_o is renewed every fourth iteration.
+ * eps = 2 G + 10 sigma (gradients of the noise must not pass for edges), rho = 0.05 / G, lam 0.7 of admm's, because h_o < 1 weakens the prior by about
+ * that; a = 0.8, 0.2. Deviations: |w H_o x_t|^2 in h_o is averaged over the nine neighbours, since single values follow the noise; the first round is plain
+ * TV, and h_o is renewed every fourth iteration.
  */
 #include "ops/difference.h"
 #include "solve/common.h"
@@ -21,12 +22,14 @@
 #include <string.h>
 
 enum { RENEW = 4, FIRST = 2, SECOND = 4, ALL = FIRST + SECOND };
-#define EPS 2.0f
+#define EPS_GRADIENT 2.0f
+#define EPS_NOISE 10.0f
+#define LAM 0.7f
 static const float order_weight[2] = { 0.8f, 0.2f };
 
 static float lam(const dcv_job *job, float priority)
 {
-  return 0.5f * dcv_job_lam(job, priority);
+  return LAM * dcv_job_lam(job, priority);
 }
 
 static size_t shared_floats(const dcv_job *job)
@@ -127,7 +130,7 @@ static void run(const dcv_job *job, const float *shared, float *work, dcv_tile_r
   share[0] = work + (4 + ALL) * (size_t)channels * plane, share[1] = share[0] + plane;
   float *const s = share[1] + plane, *const scratch = s + plane;
   dcv_job_weights(job, weights);
-  const float rho = dcv_job_rho(job), eps = EPS * job->gradient;
+  const float rho = dcv_job_rho(job), eps = EPS_GRADIENT * job->gradient + EPS_NOISE * job->noise;
   static const int range[2][2] = { { DCV_FIRST_ORDER }, { DCV_SECOND_ORDER } };
 
   double last = dcv_seconds();

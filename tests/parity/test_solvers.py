@@ -141,7 +141,7 @@ def test_solvers_descend():
         return np.sqrt(((w * tv.gradient(x)) ** 2).sum(axis=(0, 3)) + e * e).sum()
 
     def log_prior(w, x):
-        eps = mm.EPS * params.gradient
+        eps = mm.EPS[0] * params.gradient + mm.EPS[1] * params.sigma
         norms = (np.sqrt(((w * h(x)) ** 2).sum(axis=(0, 3))) for h in (tv.gradient, mm.second))
         return sum(a * eps * np.log1p(n / eps).sum() for a, n in zip(mm.ORDERS, norms, strict=True))
 
