@@ -204,10 +204,11 @@ static inline gboolean _in(const float x, const float low, const float high)
   return x >= low && x <= high; // false for NaN
 }
 
-// 0 for "not known", or a value with which the core's numbers stay finite.
-static inline gboolean _measured(const float x, const float high)
+// A measured value, or 0 for "not known". Vanishing ones, with which the core's numbers would overflow, count as not known; darktable's
+// threads differ in how they compare denormal numbers with 0.
+static inline float _known(const float x)
 {
-  return x == 0.0f || _in(x, 1e-7f, high);
+  return x >= 1e-7f ? x : 0.0f;
 }
 
 // Parameters come from files: nothing about them may be taken for granted.
@@ -216,8 +217,8 @@ static gboolean _params_sane(const dt_iop_deconvolution_params_t *p)
   gboolean sane = (unsigned)p->source <= DT_DECONVOLUTION_MOTION && (unsigned)p->flavour <= DT_DECONVOLUTION_BEST
                   && (unsigned)p->blur <= DT_DECONVOLUTION_STATIC && p->iterations >= 0 && p->iterations <= 200 && p->blur_size >= 3
                   && p->blur_size <= PSF_CODEC_SIDE && _in(p->priority, -1.0f, 1.0f) && _in(p->sigma, 0.3f, 10.0f)
-                  && _in(p->radius, 0.5f, 20.0f) && _in(p->length, 1.0f, 60.0f) && _in(p->angle, -90.0f, 90.0f) && _measured(p->noise, 0.2f)
-                  && _measured(p->clipping, 16.0f) && _measured(p->measured_noise, 1.0f) && _measured(p->measured_gradient, 1000.0f) && _in(p->confidence, 0.0f, 1.0f);
+                  && _in(p->radius, 0.5f, 20.0f) && _in(p->length, 1.0f, 60.0f) && _in(p->angle, -90.0f, 90.0f) && _in(p->noise, 0.0f, 0.2f)
+                  && _in(p->clipping, 0.0f, 16.0f) && _in(p->measured_noise, 0.0f, 1.0f) && _in(p->measured_gradient, 0.0f, 1000.0f) && _in(p->confidence, 0.0f, 1.0f);
   for(int k = 0; k < 4; k++) sane = sane && _in(p->window[k], 0.0f, 1.0f);
   return sane;
 }
@@ -252,9 +253,9 @@ static void _core_params(const dt_iop_deconvolution_params_t *p, dcv_params *cor
   core->priority = p->priority;
   core->blur = p->blur == DT_DECONVOLUTION_STATIC;
   if(p->iterations > 0) core->iterations = p->iterations;
-  core->noise = p->noise > 0.0f ? p->noise : p->measured_noise;
-  core->gradient = p->measured_gradient;
-  core->saturation = p->clipping;
+  core->noise = _known(p->noise) > 0.0f ? p->noise : _known(p->measured_noise);
+  core->gradient = _known(p->measured_gradient);
+  core->saturation = _known(p->clipping);
 }
 
 void init(dt_iop_module_t *self)
@@ -521,7 +522,7 @@ static const char *_learn(estimate_t *e, const dcv_image *sample)
 
   dcv_params core;
   _core_params(p, &core);
-  core.noise = p->noise; // 0: measured on this sample
+  core.noise = _known(p->noise); // 0: measured on this sample
   core.gradient = 0.0f;
   dcv_psf psf = { .data = values };
   dcv_status status = DCV_OK;

@@ -68,11 +68,13 @@ def test_stored_psf_equals_described_one(export):
     x = np.arange(-6, 7)
     psf = np.exp(-(x[:, None] ** 2 + x**2) / (2 * SIGMA**2))
     described, _ = export("blurred.tif", xmp.pack(**KNOWN))
-    stored, _ = export("blurred.tif", xmp.pack(psf, measured_noise=NOISE))
-    three, _ = export("blurred.tif", xmp.pack(np.stack([psf] * 3), measured_noise=NOISE, blur=1))
-    # area-sampled against point-sampled Gaussian: a slightly different width
-    assert psnr(stored, described) > 40
-    np.testing.assert_allclose(three, stored, atol=1e-4)
+    stored, _ = export("blurred.tif", xmp.pack(psf, measured_noise=NOISE, measured_gradient=0.06))
+    three, _ = export("blurred.tif", xmp.pack(np.stack([psf] * 3), measured_noise=NOISE, measured_gradient=0.06, blur=1))
+    # 16 bits a value, and the described one reaches no further than 13 pixels either: measured 108 dB
+    assert psnr(stored, described) > 90
+    # with a blur for each channel the core cannot turn the channels into luminance and chroma: another smoothing, no other blur
+    # (measured 41 dB)
+    assert psnr(three, stored) > 36
 
 
 @pytest.mark.parametrize(
@@ -82,16 +84,24 @@ def test_stored_psf_equals_described_one(export):
         xmp.pack(**KNOWN, priority=float("nan")),
         xmp.pack(source="gaussian", sigma=-1.0),
         xmp.pack(source="disk", radius=float("inf")),
-        xmp.pack(source="disk", measured_gradient=1e-38),
         b"\xff" * xmp.PARAMS.size,
     ],
-    ids=["psf", "nan", "negative", "infinite", "denormal", "ones"],
+    ids=["psf", "nan", "negative", "infinite", "ones"],
 )
 def test_damaged_parameters_pass_the_picture_through(export, params):
     plain, _ = export("blurred.tif", xmp.pack())
     damaged, log = export("blurred.tif", params)
     np.testing.assert_array_equal(damaged, plain)
     assert "damaged parameters" in log
+
+
+@pytest.mark.parametrize("value", [1e-45, 1e-38, 1.5e-38, 1e-20])
+def test_vanishing_measurements_count_as_none(export, value):
+    """Values that would overflow the data weight, among them ones that some threads take for 0."""
+    unknown, _ = export("blurred.tif", xmp.pack(source="gaussian"))
+    vanishing = xmp.pack(source="gaussian", measured_gradient=value, measured_noise=value, noise=value, clipping=value)
+    pixels, _ = export("blurred.tif", vanishing)
+    np.testing.assert_array_equal(pixels, unknown)
 
 
 @pytest.mark.parametrize("size", [0, 1, xmp.PARAMS.size - 4, xmp.PARAMS.size + 4])
