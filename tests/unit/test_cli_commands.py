@@ -98,6 +98,14 @@ def test_deblur_blind(run, folder: Path, tmp_path: Path) -> None:
     assert np.abs(difference).max() <= 1
 
 
+def test_no_blur_is_said(run, tmp_path: Path) -> None:
+    noise = (0.3 + 0.01 * np.random.default_rng(0).normal(size=(100, 120, 3))).astype(np.float32)
+    tifffile.imwrite(tmp_path / "in.tif", noise, photometric="rgb")
+    done = run("deblur", tmp_path / "in.tif", tmp_path / "out.tif", "--blur-size", 7)
+    assert done.code == 0
+    assert "no blur found" in done.err
+
+
 def test_default_blur_size_is_said(run, folder: Path, tmp_path: Path) -> None:
     done = run("deblur", folder / "blurred.tif", tmp_path / "out.tif")
     assert done.code == 0
@@ -113,9 +121,7 @@ def test_options_reach_the_library(run, folder: Path, tmp_path: Path) -> None:
     assert told["result"]["iterations"] == 3
     assert told["plan"]["threads"] == 1
     values.pop("noise")
-    with dcv.Plan(
-        tifffile.imread(folder / "blurred.tif"), dcv.psf.load(folder / "psf.tif"), channel_axis=-1, flavour="fast", noise=0.02, **values
-    ) as plan:
+    with dcv.Plan(tifffile.imread(folder / "blurred.tif"), dcv.psf.load(folder / "psf.tif"), channel_axis=-1, flavour="fast", noise=0.02, **values) as plan:
         assert np.array_equal(plan.execute(tifffile.imread(folder / "blurred.tif")), tifffile.imread(tmp_path / "out.tif"))
 
 

@@ -102,6 +102,8 @@ def estimate(picture: pictures.Picture, blur_size: int, window: Any, values: dic
             progress=progress,
             log=report.log,
         )
+    if dcv.psf.radius(result.psf) == 0:
+        report.note(f"{picture.path}: no blur found in the window {','.join(map(str, result.window))}")
     report.detail(
         f"PSF of {blur_size} px from the window {','.join(map(str, result.window))}: radius {dcv.psf.radius(result.psf):.2f} px, "
         f"confidence {result.confidence:.2f}"
@@ -358,9 +360,7 @@ def estimate_command(
 @linear_option
 @overwrite_option
 @common_options
-def compare(
-    first: Path, second: Path, border: int, sheet: Path | None, linear: bool, overwrite: bool, quiet: bool, verbose: bool, as_json: bool
-) -> int:
+def compare(first: Path, second: Path, border: int, sheet: Path | None, linear: bool, overwrite: bool, quiet: bool, verbose: bool, as_json: bool) -> int:
     """PSNR and SSIM of two pictures of the same size.
 
     PSNR in linear light (as deconvolution sees it) and in sRGB (as the eye does); SSIM in sRGB.

@@ -98,9 +98,7 @@ blur_size_option = click.option(
     callback=check_blur_size,
     help=f"Size of the PSF to estimate, odd: a little more than the blur one sees. [px] Default: {DEFAULT_BLUR_SIZE}.",
 )
-window_option = click.option(
-    "--window", type=WindowType(), metavar="X,Y,W,H", help="Sample for the estimation. [px] Default: chosen by its structure."
-)
+window_option = click.option("--window", type=WindowType(), metavar="X,Y,W,H", help="Sample for the estimation. [px] Default: chosen by its structure.")
 linear_option = click.option("--linear", is_flag=True, help="The values are linear light, whatever the profile says.")
 path_type = click.Path(path_type=Path)
 
