@@ -13,6 +13,7 @@
 #include "solve/stop.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <string.h>
 
 enum { BLEND = 8, LONGEST = 1024 };
@@ -256,6 +257,15 @@ static bool overlap(const dcv_image *a, const dcv_image *b)
   return a0 < b1 && b0 < a1;
 }
 
+/* A PSF with all but a thousandth of its mass in the middle blurs nothing: unless noise is to be removed the picture is copied. */
+static bool is_identity(const dcv_plan *plan)
+{
+  const int n = plan->psf.size;
+  for(int c = 0; c < plan->psf.channels; c++)
+    if(plan->psf.data[(size_t)c * n * n + n * n / 2] < 0.999f) return false;
+  return plan->params.priority >= 0.0f;
+}
+
 /* Shared by the threads of one execute. */
 typedef struct execution {
   const dcv_callbacks *callbacks;
@@ -287,12 +297,27 @@ dcv_status dcv_plan_execute(dcv_plan *plan, const dcv_image *in, dcv_image *out,
   const double begin = dcv_seconds();
   execution shared = { .callbacks = callbacks, .tiles = t->tiles_x * t->tiles_y };
   double seconds_load = 0.0, seconds_fft = 0.0, seconds_pixel = 0.0, seconds_store = 0.0;
-  const census pixels = copy_rows(in, out, channels, true, plan->job.saturation, plan->threads);
+  const bool identity = is_identity(plan);
+  const census pixels = copy_rows(in, out, channels, !identity, plan->job.saturation, plan->threads);
+  if(identity && pixels.unknown == 0)
+  {
+    dcv_progress(callbacks, 1.0);
+    if(result)
+      *result = (dcv_result){
+        .struct_size = sizeof(*result),
+        .stop = DCV_STOP_IDENTITY,
+        .unknown_pixels = pixels.unknown,
+        .clipped_pixels = pixels.clipped,
+        .seconds = dcv_seconds() - begin,
+      };
+    return DCV_OK;
+  }
   if(pixels.unknown == (long)in->width * in->height)
   {
     copy_rows(in, out, channels, false, INFINITY, plan->threads);
     return DCV_ERROR_DATA;
   }
+  if(identity) copy_rows(in, out, channels, true, INFINITY, plan->threads);
 #pragma omp parallel for collapse(2) schedule(monotonic : dynamic, 1) ordered num_threads(plan->threads) \
     reduction(+ : seconds_load, seconds_fft, seconds_pixel, seconds_store)
   for(int iy = 0; iy < t->tiles_y; iy++)
@@ -385,19 +410,40 @@ int dcv_version(void)
   return DCV_VERSION;
 }
 
-const char *dcv_build_info(void)
+/* The widest clones that the processor can run; see DCV_SIMD. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__linux__) && !defined(DCV_NO_SIMD)
+#define LEVEL (__builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") ? ", AVX-512" : __builtin_cpu_supports("avx2") ? ", AVX2" : ", SSE2")
+#else
+#define LEVEL ", no SIMD dispatch"
+#endif
+
+static char build_info[256];
+static pthread_once_t build_info_once = PTHREAD_ONCE_INIT;
+
+static void append(size_t *at, const char *text)
 {
-  return "libdcv " TEXT(DCV_VERSION_MAJOR) "." TEXT(DCV_VERSION_MINOR) "." TEXT(DCV_VERSION_PATCH)
+  while(*text && *at < sizeof(build_info) - 1) build_info[(*at)++] = *text++;
+}
+
+static void write_build_info(void)
+{
+  size_t at = 0;
+  append(&at, "libdcv " TEXT(DCV_VERSION_MAJOR) "." TEXT(DCV_VERSION_MINOR) "." TEXT(DCV_VERSION_PATCH));
 #if defined(__VERSION__)
-    ", compiler " __VERSION__
+  append(&at, ", compiler " __VERSION__);
 #endif
 #if defined(_OPENMP)
-    ", OpenMP " TEXT(_OPENMP)
+  append(&at, ", OpenMP " TEXT(_OPENMP));
 #else
-    ", no OpenMP"
+  append(&at, ", no OpenMP");
 #endif
-#if defined(DCV_NO_SIMD)
-    ", no SIMD dispatch"
-#endif
-    ;
+  append(&at, LEVEL);
+  append(&at, ", ");
+  append(&at, dcv_fft_version());
+}
+
+const char *dcv_build_info(void)
+{
+  pthread_once(&build_info_once, write_build_info);
+  return build_info;
 }

@@ -226,7 +226,7 @@ typedef enum dcv_stop { DCV_STOP_ITERATIONS = 0, DCV_STOP_WHITENESS = 1, DCV_STO
 typedef struct dcv_result {
   uint32_t struct_size;
   int32_t iterations;
-  dcv_stop stop;          /* IDENTITY: the PSF is a delta, the picture is copied */
+  dcv_stop stop;          /* IDENTITY: see dcv_plan_execute */
   int64_t unknown_pixels; /* non-finite in the input */
   int64_t clipped_pixels; /* at or above `saturation` */
   double seconds, seconds_load, seconds_fft, seconds_pixel, seconds_store; /* the parts: summed over threads */
@@ -244,7 +244,8 @@ DCV_API dcv_status dcv_plan_create(dcv_plan **plan, const dcv_params *params, in
 DCV_API dcv_status dcv_plan_describe(const dcv_plan *plan, dcv_plan_info *info);
 
 /* Restores `in` into `out` (same size; may not overlap; at least as many floats a pixel in `out` as channels; floats beyond the restored
- * channels are copied where both have them). Deterministic: the bits do not depend on the thread count. Cancelled: `out` becomes a copy of `in`. The result may be
+ * channels are copied where both have them). A PSF with 0.999 or more of its mass in the middle blurs nothing: with priority >= 0 a finite picture is
+ * copied as it is. Deterministic: the bits do not depend on the thread count. Cancelled: `out` becomes a copy of `in`. The result may be
  * NULL; else its struct_size must be set. */
 DCV_API dcv_status dcv_plan_execute(dcv_plan *plan, const dcv_image *in, dcv_image *out, const dcv_callbacks *callbacks, dcv_result *result);
 
