@@ -2,9 +2,10 @@
 import numpy as np
 
 BLOCK = 16
-QUANTILE = 0.2
-# Square root of that quantile of the mean of 256 squared outputs of the high-pass below, for unit white noise (measured).
-UNIT = 0.9272
+GROUPS = 8
+QUANTILE = 0.1
+# That quantile of the mean of 256 absolute outputs of the high-pass below, for unit white noise (measured).
+UNIT = 0.7135
 FLOOR = 0.003
 COLOUR = 1.4
 
@@ -15,40 +16,83 @@ def high_pass(y, step=1):
     return (d[:, : -2 * step] - 2 * d[:, step:-step] + d[:, 2 * step :]) / 6
 
 
+def blocks(y, step):
+    """Mean absolute high-pass (its zeros left out) and mean brightness of the 16 x 16 blocks of a channel that count: finite, at least half not 0.
+
+    Zeros are what clipping leaves.
+    """
+    d = np.abs(high_pass(y, step))
+    rows, cols = d.shape[0] // BLOCK, d.shape[1] // BLOCK
+
+    def parts(a):
+        return a[: rows * BLOCK, : cols * BLOCK].reshape(rows, BLOCK, cols, BLOCK).transpose(0, 2, 1, 3).reshape(rows * cols, -1)
+
+    d, level = parts(d), parts(y[step:, step:]).mean(axis=1)
+    count = np.count_nonzero(d, axis=1)
+    keep = np.isfinite(d.sum(axis=1)) & (2 * count >= BLOCK * BLOCK)
+    return d.sum(axis=1)[keep] / count[keep], level[keep]
+
+
+def envelope(level, variance, at):
+    """Value at level `at` of the highest line a + b level, a, b >= 0, that exceeds none of the points (level, variance); levels >= 0.
+
+    The optimum of such a linear programme lies on two points, or on one with a = 0 or b = 0.
+    """
+    lines = [(variance.min(), 0.0)]
+    for i in range(level.size):
+        if level[i] > 0:
+            lines.append((0.0, variance[i] / level[i]))
+        for j in np.flatnonzero(level < level[i]):
+            b = (variance[i] - variance[j]) / (level[i] - level[j])
+            lines.append((variance[j] - b * level[j], b))
+    return max(a + b * at for a, b in lines if a >= 0 and b >= 0 and (a + b * level <= (1 + 1e-6) * variance).all())
+
+
 def estimate_channel(y, step=1):
-    """Standard deviation of the noise in one channel (M, N), seen by the high-pass of the given step.
+    """Standard deviation of the noise in one channel (M, N) at its mean brightness, seen by the high-pass of the given step.
 
     A blurred picture has little but noise at the highest frequencies, and its smoothest parts have nothing else: take the
-    mean square of the high-pass in blocks of 16 x 16, and of those the 20 % quantile. Blocks without any energy (clipped,
-    empty) or with non-finite pixels do not count. Without a single block: the median absolute value over 0.6745.
+    mean absolute high-pass in blocks of 16 x 16 (see `blocks`). Shot noise makes the smoothest parts the darkest ones, too: split the blocks by
+    brightness into 8 groups of equal size (fewer when a group would hold less than 16), take the 10 % quantile of each, and
+    of its square, the variance, the highest line a + b level below all groups (`envelope`): texture in some groups does not count.
+    Without room for a single block: the median absolute value over 0.6745.
     """
     if min(y.shape) <= 2 * step:
         return 0.0
-    d = high_pass(y, step)
-    rows, cols = d.shape[0] // BLOCK, d.shape[1] // BLOCK
-    square = d[: rows * BLOCK, : cols * BLOCK].reshape(rows, BLOCK, cols, BLOCK) ** 2
-    energy = square.mean(axis=(1, 3)).ravel()
-    energy = energy[np.isfinite(energy) & (energy > 0)]
-    if energy.size:
-        return float(np.sqrt(np.quantile(energy, QUANTILE)) / UNIT)
-    d = np.abs(d[np.isfinite(d)])
-    return float(np.median(d) / 0.6745) if d.size else 0.0
+    if min(y.shape) - 2 * step < BLOCK:
+        d = np.abs(high_pass(y, step))
+        d = d[np.isfinite(d)]
+        return float(np.median(d) / 0.6745) if d.size else 0.0
+    size, level = blocks(y, step)
+    if not size.size:
+        return 0.0
+    groups = np.array_split(np.argsort(level, kind="stable"), min(max(size.size // 16, 1), GROUPS))
+    variance = np.array([(np.quantile(size[g], QUANTILE) / UNIT) ** 2 for g in groups])
+    middle = np.maximum([level[g].mean() for g in groups], 0)
+    return float(np.sqrt(envelope(middle, variance, max(level.mean(), 0))))
+
+
+def estimate_channels(y):
+    """Noise of each channel of a picture (M, N, C) in the band that restoration amplifies: (C,).
+
+    s_1, s_2: `estimate_channel` at steps 1 and 2, and their root mean square over channels. White noise gives s_1 = s_2. Noise that
+    went through demosaicing, resizing or a coder lacks the highest frequencies, s_2 > s_1; it is extrapolated 1.4 octaves down:
+
+        sigma = s_1 max(rms s_2 / rms s_1, 1)^1.4
+    """
+    s1, s2 = (np.array([estimate_channel(y[..., c], step) for c in range(y.shape[2])]) for step in (1, 2))
+    power1, power2 = np.mean(s1**2), np.mean(s2**2)
+    return s1 * max(np.sqrt(power2 / power1), 1) ** COLOUR if power1 > 0 else s1
 
 
 def estimate(y):
-    """Noise level of a picture (M, N, C) in the band that restoration amplifies.
+    """Noise level of a picture (M, N, C): root mean square of `estimate_channels`.
 
-    s_1, s_2: root mean square over channels of `estimate_channel` at steps 1 and 2. White noise gives s_1 = s_2. Noise that
-    went through demosaicing, resizing or a coder lacks the highest frequencies, s_2 > s_1; it is extrapolated 1.4 octaves down:
-
-        sigma = s_1 max(s_2 / s_1, 1)^1.4
-
-    and not below 0.003 of the picture's root mean square, about the rounding error of 8-bit sRGB at mid grey.
+    It is not below 0.003 of the picture's root mean square, about the rounding error of 8-bit sRGB at mid grey.
     """
     finite = y[np.isfinite(y)]
     floor = FLOOR * np.sqrt(np.mean(finite**2)) if finite.size else 0.0
-    s1, s2 = (np.sqrt(np.mean([estimate_channel(y[..., c], step) ** 2 for c in range(y.shape[2])])) for step in (1, 2))
-    return float(max(s1 * max(s2 / s1, 1) ** COLOUR if s1 > 0 else 0, floor))
+    return float(max(np.sqrt(np.mean(estimate_channels(y) ** 2)), floor))
 
 
 def gradient_scale(y, sigma):

@@ -4,9 +4,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { BLOCK = 16 };
-#define QUANTILE 0.2
-#define UNIT 0.9272
+enum { BLOCK = 16, GROUPS = 8 };
+#define QUANTILE 0.1
+#define UNIT 0.7135
 #define FLOOR 0.003
 #define OCTAVES 1.4
 
@@ -57,6 +57,75 @@ static double small_picture(const dcv_image *in, int c, int step, float *values)
   return quantile(values, count, 0.5) / 0.6745;
 }
 
+/* Mean absolute high-pass (its zeros left out) and mean brightness of a block; `at`, its place, makes the order by brightness unique. */
+typedef struct block {
+  float size;
+  double level;
+  size_t at;
+} block;
+
+static int by_level(const void *a, const void *b)
+{
+  const block *x = a, *y = b;
+  return x->level != y->level ? (x->level > y->level) - (x->level < y->level) : (x->at > y->at) - (x->at < y->at);
+}
+
+/* size NaN when the block does not count: not finite, or most of it 0. */
+static block measure(const dcv_image *in, int x0, int y0, int c, int step)
+{
+  double sum = 0.0, level = 0.0;
+  int count = 0;
+  for(int y = y0; y < y0 + BLOCK; y++)
+    for(int x = x0; x < x0 + BLOCK; x++)
+    {
+      const float d = fabsf(high_pass(in, x, y, c, step));
+      sum += d, count += d != 0.0f;
+      level += at(in, x + step, y + step, c);
+    }
+  return (block){ .size = isfinite(sum) && 2 * count >= BLOCK * BLOCK ? (float)(sum / count) : NAN, .level = level / (BLOCK * BLOCK) };
+}
+
+/* Value at level `at` of the highest line a + b level, a, b >= 0, that exceeds none of the points; the optimum lies on two of them, or on one with a = 0
+ * or b = 0. */
+static double envelope(int count, const double *level, const double *variance, double at)
+{
+  double best = 0.0;
+  for(int i = 0; i < count; i++)
+    for(int j = -2; j < count; j++)
+    {
+      double a = 0.0, b = 0.0;
+      if(j == -2)
+        a = variance[i];
+      else if(j == -1)
+        b = level[i] > 0.0 ? variance[i] / level[i] : 0.0;
+      else if(level[j] < level[i])
+        b = (variance[i] - variance[j]) / (level[i] - level[j]), a = variance[j] - b * level[j];
+      bool below = a >= 0.0 && b >= 0.0;
+      for(int k = 0; k < count && below; k++) below = a + b * level[k] <= (1.0 + 1e-6) * variance[k];
+      if(below) best = fmax(best, a + b * at);
+    }
+  return best;
+}
+
+/* Variance of the noise at the mean brightness of the blocks, which are sorted. sizes: room for the largest group. */
+static double variance_of(block *blocks, size_t count, float *sizes)
+{
+  qsort(blocks, count, sizeof(block), by_level);
+  const size_t groups = DCV_MIN(DCV_MAX(count / 16, 1), (size_t)GROUPS);
+  double level[GROUPS], variance[GROUPS], mean = 0.0;
+  for(size_t g = 0, begin = 0; g < groups; g++)
+  {
+    const size_t length = count / groups + (g < count % groups);
+    double sum = 0.0;
+    for(size_t i = 0; i < length; i++) sizes[i] = blocks[begin + i].size, sum += blocks[begin + i].level;
+    qsort(sizes, length, sizeof(float), ascending);
+    const double sigma = quantile(sizes, length, QUANTILE) / UNIT;
+    variance[g] = sigma * sigma, level[g] = fmax(sum / length, 0.0), mean += sum / count;
+    begin += length;
+  }
+  return envelope((int)groups, level, variance, fmax(mean, 0.0));
+}
+
 /* s_step of each channel. */
 static dcv_status estimate_at(const dcv_image *in, int channels, int step, double *sigma)
 {
@@ -65,40 +134,34 @@ static dcv_status estimate_at(const dcv_image *in, int channels, int step, doubl
   if(width < 1 || height < 1) return DCV_OK;
   const int columns = width / BLOCK, rows = height / BLOCK;
   const size_t blocks = (size_t)columns * rows;
-  /* Blocks' energies; without a block one side is short, and the list holds the single pixels of a channel. */
-  float *const energy = dcv_alloc_floats(blocks > 0 ? blocks * channels : (size_t)width * height);
-  if(!energy) return DCV_ERROR_MEMORY;
+  /* Without a block one side is short, and the list holds the single pixels of a channel. */
+  float *const values = dcv_alloc_floats(blocks > 0 ? blocks : (size_t)width * height);
+  block *const all = dcv_alloc(sizeof(block) * DCV_MAX(blocks * channels, 1));
+  if(!values || !all)
+  {
+    dcv_release(values);
+    dcv_release(all);
+    return DCV_ERROR_MEMORY;
+  }
 #pragma omp parallel for collapse(2) schedule(static)
   for(int by = 0; by < rows; by++)
     for(int bx = 0; bx < columns; bx++)
-      for(int c = 0; c < channels; c++)
-      {
-        double sum = 0.0;
-        for(int y = by * BLOCK; y < (by + 1) * BLOCK; y++)
-          for(int x = bx * BLOCK; x < (bx + 1) * BLOCK; x++)
-          {
-            const float d = high_pass(in, x, y, c, step);
-            sum += (double)d * d;
-          }
-        energy[c * blocks + (size_t)by * columns + bx] = (float)(sum / (BLOCK * BLOCK));
-      }
+      for(int c = 0; c < channels; c++) all[c * blocks + (size_t)by * columns + bx] = measure(in, bx * BLOCK, by * BLOCK, c, step);
   for(int c = 0; c < channels; c++)
   {
     if(blocks == 0)
     {
-      sigma[c] = small_picture(in, c, step, energy);
+      sigma[c] = small_picture(in, c, step, values);
       continue;
     }
-    /* Blocks without energy (clipped, empty) or with non-finite pixels do not count. */
-    float *const own = energy + c * blocks;
+    block *const own = all + c * blocks;
     size_t count = 0;
     for(size_t i = 0; i < blocks; i++)
-      if(isfinite(own[i]) && own[i] > 0.0f) own[count++] = own[i];
-    if(count == 0) continue;
-    qsort(own, count, sizeof(float), ascending);
-    sigma[c] = sqrt(quantile(own, count, QUANTILE)) / UNIT;
+      if(isfinite(own[i].size)) own[count] = own[i], own[count].at = i, count++;
+    if(count > 0) sigma[c] = sqrt(variance_of(own, count, values));
   }
-  dcv_release(energy);
+  dcv_release(values);
+  dcv_release(all);
   return DCV_OK;
 }
 
