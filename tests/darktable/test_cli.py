@@ -77,6 +77,18 @@ def test_stored_psf_equals_described_one(export):
     assert psnr(three, stored) > 36
 
 
+def test_same_pixels_as_the_core(export):
+    """The module's input, taken from an export with the blur unknown, restored by the core: the export with the blur known."""
+    dcv = pytest.importorskip("dcv")
+    before, _ = export("blurred.tif", xmp.pack())
+    after, _ = export("blurred.tif", xmp.pack(**KNOWN))
+    x = np.arange(-6, 7)
+    psf = np.exp(-(x[:, None] ** 2 + x**2) / (2 * SIGMA**2))
+    core = dcv.deconvolve(before, psf, channel_axis=-1, noise=NOISE, gradient=0.06)
+    # the conversions to Lab and back that darktable makes behind the module, on both exports
+    np.testing.assert_allclose(after, core, atol=5e-4)
+
+
 @pytest.mark.parametrize(
     "params",
     [
@@ -227,9 +239,10 @@ def test_forced_tiling(darktable, pictures, tmp_path):
     little = ["--conf", "resourcelevel=small", "--conf", "resource_small=1 1 64 400", "-d", "tiling"]
     tiled, log = darktable.export(tmp_path / "large.tif", xmp.pack(**KNOWN), tmp_path / "tiled.tif", core=little)
     assert "tiling module 'deconvolution'" in log
-    # measured: 1.6e-5. Along the picture's frame what lies beyond is imputed from the tile at hand, which reaches some 20 pixels
-    inside = np.abs(tiled - whole)[24:-24, 24:-24]
-    assert inside.max() < 1e-3
+    # what the core's halo leaves out, a bound on the root mean square rather than on single pixels: measured 5e-3 at most, 6e-5 root mean square
+    difference = np.abs(tiled - whole)
+    assert difference.max() < 0.01
+    assert np.sqrt(np.mean(difference**2)) < 2e-4
 
 
 @pytest.mark.slow
