@@ -13,6 +13,9 @@ Deviations: the normal equations of step 2 need the autocorrelation of grad x at
 window builds them and each iteration is a transform of twice the PSF size; gradients within half a PSF of the frame are left out,
 because what they are blurred with is not in the window; lam is relative to the window's contrast; lam is high while the PSF is
 found and low once it is, so that weak gradients refine it.
+
+Several starts (gradient weight, support) run to half the resolution, where `energy` keeps the best KEEP; of these the better one at
+full resolution is refined, and competes there with the Gaussian family, again by `energy`.
 """
 
 from __future__ import annotations
@@ -20,15 +23,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-import scipy.fft as sf
 from scipy import ndimage
 
+from .boundary import extend, fill_holes
+from .fft import fast_size, forward, gradient_power, inverse, otf
 from .pyramid import resize, resize_psf, schedule
 
-LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
+LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 CONTRAST = 0.2      # standard deviation the window is scaled to; lam and GAMMA refer to it
-LAMS = (0.3, 0.1, 0.01)  # starts: weight of the gradient count at the coarsest scale
-LAM_HALF = 0.1      # the same for the start with half the PSF size
+STARTS = ((0.3, 1), (0.1, 1), (0.01, 1), (0.1, 2))  # weight of the gradient count at the coarsest scale, divisor of the PSF size
+PRUNED = 2          # scales above the finest: half the resolution
+KEEP = 2            # starts that go on from there
 SCORE_LAMS = (1e-3, 4e-3)
 GAUSSIANS = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)  # px, parametric candidates
 LAM_DECAY = 1.15    # divisor per round
@@ -58,31 +63,13 @@ class Estimate:
 
 
 def noise_level(y: np.ndarray) -> float:
-    """Standard deviation of white noise in y (M, N): median absolute response to (1 -2 1) x (1 -2 1), norm 6.
+    """Standard deviation of white noise in y (M, N): median absolute response to (1 -2 1) x (1 -2 1), norm 6; non-finite ones are left out.
 
     Source: J. Immerkaer, Fast noise variance estimation, CVIU 64(2), 1996, with the median in place of the mean.
     """
     r = np.diff(np.diff(y, 2, 0), 2, 1)
-    return float(np.median(np.abs(r)) / (6 * 0.6745))
-
-
-def fill(y: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """y continued to `shape` so that its periodic repetition is continuous: smoothstep blend of opposite edges."""
-    for axis in (0, 1):
-        y = y.swapaxes(0, axis)
-        gap = shape[axis] - y.shape[0]
-        t = ((np.arange(gap, dtype=np.float32) + 1) / (gap + 1))[:, None]
-        t = t * t * (3 - 2 * t)
-        y = np.concatenate([y, (1 - t) * y[-1] + t * y[0]]).swapaxes(0, axis)
-    return y
-
-
-def otf(psf: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Transfer function of a PSF whose centre pixel is the origin."""
-    a = np.zeros(shape, np.float32)
-    n = psf.shape[0]
-    a[:n, :n] = psf
-    return sf.rfft2(np.roll(a, (-(n // 2), -(n // 2)), (0, 1)))
+    r = np.abs(r[np.isfinite(r)])
+    return float(np.median(r) / (6 * 0.6745)) if r.size else 0.0
 
 
 def gradient(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -110,26 +97,27 @@ def centred(k: np.ndarray) -> np.ndarray:
 
 
 class Scale:
-    """One scale: y (M, N) scaled to CONTRAST, PSF size n, everything that does not change between rounds."""
+    """One scale: y (M, N) scaled to CONTRAST, largest PSF size n, everything that does not change between rounds.
 
-    def __init__(self, y: np.ndarray, n: int):
+    `size_of` gives the side of the periodic domain for a number of pixels.
+    """
+
+    def __init__(self, y: np.ndarray, n: int, size_of=fast_size):
         self.y, self.n = y, n
-        self.shape = shape = tuple(sf.next_fast_len(m + n + 7, True) for m in y.shape)
-        self.filled = fill(y, shape)
-        self.Y = sf.rfft2(self.filled)
-        cols, rows = np.cos(2 * np.pi * np.arange(shape[1] // 2 + 1) / shape[1]), np.cos(2 * np.pi * np.arange(shape[0]) / shape[0])
-        self.D2 = (4 - 2 * cols - 2 * rows[:, None]).astype(np.float32)
-        # gradients whose blur lies inside the window
-        self.known = np.zeros(shape, np.float32)
-        h = n // 2 + 1
-        self.known[h:y.shape[0] - h, h:y.shape[1] - h] = 1
-        inside = np.zeros(shape, np.float32)
+        self.shape = shape = tuple(size_of(m + n + 7) for m in y.shape)
+        self.filled = extend(y, shape)
+        self.Y = forward(self.filled)
+        self.D2 = gradient_power(shape, y.dtype)
+        inside = np.zeros(shape, y.dtype)
         inside[:y.shape[0] - 1, :y.shape[1] - 1] = 1
-        self.GY = [sf.rfft2(g * inside) for g in gradient(self.filled)]
+        self.GY = [forward(g * inside) for g in gradient(self.filled)]
+
+    def otf(self, k: np.ndarray) -> np.ndarray:
+        return otf(k, self.shape, self.y.dtype)
 
     def sharp(self, k: np.ndarray, lam: float) -> np.ndarray:
         """Step 1; returns the whole periodic domain."""
-        K = otf(k, self.shape)
+        K = self.otf(k)
         KY, K2 = K.conj() * self.Y, np.abs(K) ** 2
         x, beta = self.filled, 2 * lam
         while beta < BETA_MAX:
@@ -137,29 +125,33 @@ class Scale:
             keep = gx * gx + gy * gy >= lam / beta
             gx, gy = gx * keep, gy * keep
             div = np.roll(gx, 1, 1) - gx + np.roll(gy, 1, 0) - gy
-            x = sf.irfft2((KY + beta * sf.rfft2(div)) / (K2 + beta * self.D2), self.shape)
+            x = inverse((KY + beta * forward(div)) / (K2 + beta * self.D2), self.shape)
             beta *= 2
         return x
 
     def psf(self, x: np.ndarray, k: np.ndarray) -> np.ndarray:
-        """Step 2 from the start k; returns the cleaned PSF, or k if nothing is left."""
-        n, size = self.n, sf.next_fast_len(2 * self.n, True)
-        G = [sf.rfft2(g * self.known) for g in gradient(x)]
-        auto = sf.irfft2(sum(np.abs(g) ** 2 for g in G), self.shape)
-        cross = sf.irfft2(sum(g.conj() * b for g, b in zip(G, self.GY)), self.shape)
+        """Step 2 from the start k (n, n); returns the cleaned PSF, or k if nothing is left."""
+        n = k.shape[0]
+        size = fast_size(2 * n)
+        known = np.zeros_like(x)  # gradients whose blur lies inside the window
+        h = n // 2 + 1
+        known[h:self.y.shape[0] - h, h:self.y.shape[1] - h] = 1
+        G = [forward(g * known) for g in gradient(x)]
+        auto = inverse(sum(np.abs(g) ** 2 for g in G), self.shape)
+        cross = inverse(sum(g.conj() * b for g, b in zip(G, self.GY)), self.shape)
         lag = np.arange(1 - n, n)
-        a = np.zeros((size, size), np.float32)
+        a = np.zeros((size, size), x.dtype)
         a[np.ix_(lag % size, lag % size)] = auto[np.ix_(lag, lag)]
-        A = sf.rfft2(a).real + np.float32(GAMMA)
+        A = forward(a).real + x.dtype.type(GAMMA)
         half = np.arange(n) - n // 2
         b = cross[np.ix_(half, half)]
         step = 1 / np.abs(A).max()
-        z, t = k, 1.0
+        z, now, t = k, k, 1.0
         for _ in range(NNLS_STEPS):
-            new = np.maximum(z - step * (sf.irfft2(A * sf.rfft2(z, (size, size)), (size, size))[:n, :n] - b), 0)
+            new = np.maximum(z - step * (inverse(A * forward(np.pad(z, (0, size - n))), (size, size))[:n, :n] - b), 0)
             t, old = (1 + np.sqrt(1 + 4 * t * t)) / 2, t
-            z, k_old, k = new + (old - 1) / t * (new - k), k, new
-        return clean(k) if k.sum() > 0 else k_old
+            z, now = new + (old - 1) / t * (new - now), new
+        return clean(now) if now.sum() > 0 else k
 
     def rounds(self, k: np.ndarray, lam: float, count: int, decay: float, floor: float):
         """`count` rounds of both steps; returns PSF, lam, L1 change of the last round."""
@@ -170,86 +162,117 @@ class Scale:
             lam = max(lam / decay, floor)
         return k, lam, change
 
+    def energy(self, k: np.ndarray) -> float:
+        """How badly k explains the window by a sharp picture with few gradients: sum over lam of log(mean r^2 + 4 lam N).
 
-def estimate_gray(y: np.ndarray, size: int, noise: float, lam: float) -> tuple[np.ndarray, list]:
-    """PSF (size, size) of a gray window (M, N) with white noise of standard deviation `noise`, and the diagnostics of each scale."""
-    scale = CONTRAST / max(float(y.std()), 1e-12)
-    y = (y * scale).astype(np.float32)
-    floor = max(LAM_FINE, LAM_NOISE * (noise * scale) ** 2)
-    k, before, log = None, 1.0, []
-    for n, zoom in schedule(size):
-        level = Scale(y if zoom == 1 else resize(y, zoom), n)
-        if k is None:
-            k = np.zeros((n, n), np.float32)
-            k[n // 2, n // 2 - 1:n // 2 + 1] = 0.5
-        else:
-            k = resize_psf(k, n, zoom / before)
-        k, lam, change = level.rounds(k, lam, ROUNDS, LAM_DECAY, floor)
-        k, before = centred(k), zoom
-        log.append({"size": n, "rounds": ROUNDS, "change": change})
+        r = k * x - y and N the share of pixels with a gradient, both away from the frame, x the minimiser of step 1. A PSF too narrow
+        leaves many gradients or a residual, one too wide adds the gradients of its ringing. 0 for a window that is all frame.
+        """
+        h = self.n // 2 + 2
+        area = tuple(slice(h, m - h) for m in self.y.shape)
+        total = 0.0
+        if min(self.y.shape) <= 2 * h:
+            return total
+        for lam in SCORE_LAMS:
+            x = self.sharp(k, lam)
+            r = (inverse(self.otf(k) * forward(x), self.shape) - self.filled)[area]
+            gx, gy = gradient(x)
+            share = (gx * gx + gy * gy > lam / BETA_MAX)[area].mean()
+            total += np.log(np.mean(r * r) + 4 * lam * share + 1e-12)
+        return float(total)
+
+
+class Start:
+    """One run of the alternation: weight of the gradient count, largest PSF size; `log` holds one dict for each scale done."""
+
+    def __init__(self, lam: float, size: int):
+        self.lam, self.schedule, self.log = lam, schedule(size), []
+        self.k = np.array([[0, 0, 0], [0.5, 0.5, 0], [0, 0, 0]])
+
+    def descend(self, levels: list[Scale], floor: float) -> None:
+        """All rounds of the given levels, of which those too coarse for the PSF are skipped; `levels` end where the last call's go on."""
+        for level, zoom in levels:
+            sizes = {z: n for n, z in self.schedule}
+            if zoom not in sizes:
+                continue
+            n = sizes[zoom]
+            if self.log:
+                self.k = resize_psf(self.k, n, zoom / self.zoom)
+            self.k, self.lam, change = level.rounds(self.k, self.lam, ROUNDS, LAM_DECAY, floor)
+            self.k, self.zoom = centred(self.k), zoom
+            self.log.append({"size": n, "rounds": ROUNDS, "change": change})
+
+
+def contrast(y: np.ndarray) -> float:
+    """Factor that brings y to CONTRAST."""
+    return CONTRAST / max(float(y.std()), 1e-12)
+
+
+def least(noise: float, scale: float) -> float:
+    """Floor of lam for noise of a standard deviation in a picture that is multiplied by `scale`."""
+    return max(LAM_FINE, LAM_NOISE * (noise * scale) ** 2)
+
+
+def refined(level: Scale, k: np.ndarray, floor: float) -> tuple[np.ndarray, float]:
+    """PSF after the last rounds of the alternation, of low gradient weight, and the change in the last of them."""
     k, _, change = level.rounds(k, max(LAM_REFINE, floor), REFINE_ROUNDS, FINE_DECAY, floor)
-    log[-1].update(rounds=ROUNDS + REFINE_ROUNDS, change=change)
-    return centred(k), log
-
-
-def refined(y: np.ndarray, k: np.ndarray, noise: float) -> np.ndarray:
-    """PSF of one channel y (M, N) from the shared one, by the last rounds of the alternation."""
-    scale = CONTRAST / max(float(y.std()), 1e-12)
-    level = Scale((y * scale).astype(np.float32), k.shape[0])
-    floor = max(LAM_FINE, LAM_NOISE * (noise * scale) ** 2)
-    return level.rounds(k, max(LAM_REFINE, floor), REFINE_ROUNDS, FINE_DECAY, floor)[0]
+    return k, change
 
 
 def gaussian(sigma: float, size: int) -> np.ndarray:
     """Isotropic Gaussian PSF, sum 1."""
     g = np.exp(-0.5 * ((np.arange(size) - size // 2) / sigma) ** 2)
     k = np.outer(g, g)
-    return (k / k.sum()).astype(np.float32)
+    return k / k.sum()
 
 
-def energy(level: Scale, k: np.ndarray) -> float:
-    """How badly k explains the window by a sharp picture with few gradients: sum over lam of log(mean r^2 + 4 lam N).
-
-    r = k * x - y and N the share of pixels with a gradient, both away from the frame, x the minimiser of step 1. A PSF too narrow
-    leaves many gradients or a residual, one too wide adds the gradients of its ringing.
-    """
-    n = level.n
-    area = tuple(slice(n // 2 + 2, m - n // 2 - 2) for m in level.y.shape)
-    total = 0.0
-    for lam in SCORE_LAMS:
-        x = level.sharp(k, lam)
-        r = (sf.irfft2(otf(k, level.shape) * sf.rfft2(x), level.shape) - level.filled)[area]
-        gx, gy = gradient(x)
-        share = (gx * gx + gy * gy > lam / BETA_MAX)[area].mean()
-        total += np.log(np.mean(r * r) + 4 * lam * share + 1e-12)
-    return float(total)
+def padded(k: np.ndarray, size: int) -> np.ndarray:
+    return np.pad(k, (size - k.shape[0]) // 2)
 
 
-def estimate(y: np.ndarray, size: int, *, per_channel: bool = False, noise: float | None = None) -> Estimate:
+def estimate(y: np.ndarray, size: int, *, per_channel: bool = False, noise: float | None = None, size_of=fast_size) -> Estimate:
     """PSF of the sample window y (M, N) or (M, N, 3), scene-linear; size odd, 3 to 33; ValueError for anything else.
 
     One PSF from the luminance, or with `per_channel` one for each channel, refined from the shared one and not centred again (their
-    relative shift is kept). Several starts (gradient weight, support) and the Gaussian family compete; the lowest `energy` wins.
+    relative shift is kept). Non-finite pixels are filled from their surroundings.
     """
-    if size % 2 == 0 or not 3 <= size <= 33 or min(y.shape[:2]) < max(size, 16) or not np.isfinite(y).all():
-        raise ValueError("size must be odd, 3 to 33, the window finite, at least 16 and the PSF size wide and high")
-    gray = (y if y.ndim == 2 else y @ LUMINANCE).astype(np.float32)
+    if size % 2 == 0 or not 3 <= size <= 33 or min(y.shape[:2]) < max(size, 16) or not np.isfinite(y).any():
+        raise ValueError("size must be odd, 3 to 33, the window at least 16 and the PSF size wide and high, with finite pixels")
+    per_channel = per_channel and y.ndim == 3
+    delta = padded(np.ones((1, 1)), size)
+    gray = y if y.ndim == 2 else y @ LUMINANCE.astype(y.dtype)
+    given, noise = noise, noise_level(gray) if noise is None else noise
+    gray = fill_holes(gray[..., None])[0][..., 0]
     if gray.std() <= 1e-6 * np.abs(gray).max():
-        return Estimate(gaussian(0.1, size), 0.0, 0.0)
-    noise = noise_level(gray) if noise is None else noise
+        return Estimate(np.stack([delta] * 3, -1) if per_channel else delta, 0.0, noise)
+    scale = contrast(gray)
+    floor = least(noise, scale)
+    levels = [(Scale(resize(gray * scale, zoom), n, size_of), zoom) for n, zoom in schedule(size)]
+    middle, finest = max(len(levels) - PRUNED, 1), levels[-1][0]
+
     half = max(size // 2 | 1, 3)
-    found = [estimate_gray(gray, n, noise, lam) for n, lam in [(size, lam) for lam in LAMS] + [(half, LAM_HALF)] * (half < size)]
-    parametric = [gaussian(sigma, size) for sigma in GAUSSIANS if 6 * sigma < size + 4]
-    level = Scale((gray * (CONTRAST / max(float(gray.std()), 1e-12))).astype(np.float32), size)
-    candidates = [np.pad(k, (size - k.shape[0]) // 2) for k, _ in found] + parametric
-    score = np.array([energy(level, k) for k in candidates])
-    best = int(score.argmin())
-    log = found[best][1] if best < len(found) else []
-    delta = gaussian(0.1, size)
-    gain = energy(level, delta) - score[best]
+    starts = [Start(lam, size if divisor == 1 else half) for lam, divisor in STARTS if divisor == 1 or half < size]
+    for start in starts:
+        start.descend(levels[:middle], floor)
+    starts = sorted(starts, key=lambda s: levels[middle - 1][0].energy(s.k))[:KEEP]
+    for start in starts:
+        start.descend(levels[middle:], floor)
+        start.k = padded(start.k, size)
+    best = min(starts, key=lambda s: finest.energy(s.k))
+    k, change = refined(finest, best.k, floor)
+    best.log[-1].update(rounds=ROUNDS + REFINE_ROUNDS, change=change)
+
+    candidates = [centred(k)] + [gaussian(sigma, size) for sigma in GAUSSIANS if 6 * sigma < size + 4]
+    score = [finest.energy(c) for c in candidates]
+    gain = finest.energy(delta) - min(score)
     if gain < SHARP:
-        return Estimate(np.stack([delta] * 3, -1) if per_channel and y.ndim == 3 else delta, 0.0, noise)
-    psf = candidates[best]
-    if per_channel and y.ndim == 3:
-        psf = np.stack([refined(y[..., c], psf, noise_level(y[..., c])) for c in range(3)], -1)
-    return Estimate(psf, float(1 - np.exp(-CONFIDENCE * gain)), noise, log)
+        return Estimate(np.stack([delta] * 3, -1) if per_channel else delta, 0.0, noise, best.log)
+    psf = candidates[int(np.argmin(score))]
+    if per_channel:
+        planes = []
+        for channel in np.moveaxis(y, 2, 0):
+            own = noise_level(channel) if given is None else given
+            channel = fill_holes(channel[..., None])[0][..., 0]
+            planes.append(refined(Scale(channel * contrast(channel), size, size_of), psf, least(own, contrast(channel)))[0])
+        psf = np.stack(planes, -1)
+    return Estimate(psf, float(1 - np.exp(-CONFIDENCE * gain)), noise, best.log)

@@ -27,21 +27,21 @@ def weights(n: int, m: int, zoom: float, kernel=_cubic) -> np.ndarray:
     """
     position = (np.arange(m) - (m - 1) / 2) / zoom + (n - 1) / 2
     w = kernel((np.arange(n) - position[:, None]) * min(zoom, 1))
-    return (w / w.sum(1, keepdims=True)).astype(np.float32)
+    return w / w.sum(1, keepdims=True)
 
 
 def resize(picture: np.ndarray, zoom: float) -> np.ndarray:
-    """Picture (M, N) resampled to (round(M zoom), round(N zoom)), float32."""
+    """Picture (M, N) resampled to (round(M zoom), round(N zoom)), of its own type."""
     (m, n) = picture.shape
     rows, cols = (weights(size, int(size * zoom + 0.5), zoom) for size in (m, n))
-    return rows @ picture.astype(np.float32) @ cols.T
+    return rows.astype(picture.dtype) @ picture @ cols.T.astype(picture.dtype)
 
 
 def resize_psf(psf: np.ndarray, size: int, zoom: float) -> np.ndarray:
     """PSF (n, n) on a grid `zoom` times finer, cropped or padded to (size, size): bilinear, sum 1, never negative."""
     n = psf.shape[0]
     position = (np.arange(size) - (size - 1) / 2) / zoom + (n - 1) / 2
-    w = _triangle((np.arange(n) - position[:, None]) * min(zoom, 1)).astype(np.float32)
+    w = _triangle((np.arange(n) - position[:, None]) * min(zoom, 1))
     out = w @ psf @ w.T
     return out / out.sum()
 

@@ -458,7 +458,7 @@ float dcv_blind_rounds(const dcv_blind_level *level, const dcv_blind_work *work,
     change = 0.0f;
     for(int i = 0; i < n * n; i++) change += fabsf(k[i] - before[i]);
     *lam = fmaxf(*lam / decay, floor);
-    if(stop && stop(user)) return -1.0f;
+    if(stop && stop(user)) break;
   }
   return change;
 }

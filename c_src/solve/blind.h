@@ -55,8 +55,8 @@ void dcv_blind_resize_psf(const float *k, int n, double zoom, int size, float *o
 void dcv_blind_sharp(const dcv_blind_level *level, const dcv_blind_work *work, const float *k, int n, float lam);
 /* Step 2: k becomes the PSF between work->x (lost) and the window; unchanged when nothing is left of it. */
 void dcv_blind_psf(const dcv_blind_level *level, const dcv_blind_work *work, float *k, int n);
-/* `count` rounds of both; lam is divided by `decay` after each, down to `floor`. Returns the L1 change of the last one; negative when `stop`
- * (called after each round, NULL allowed) said so. */
+/* `count` rounds of both; lam is divided by `decay` after each, down to `floor`. Returns the L1 change of the last one. `stop` is asked
+ * after each round; NULL allowed. */
 float dcv_blind_rounds(const dcv_blind_level *level, const dcv_blind_work *work, float *k, int n, float *lam, int count, float decay, float floor,
                        bool (*stop)(void *user), void *user);
 /* How badly k explains the window by a sharp picture with few gradients. */

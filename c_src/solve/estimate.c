@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * estimate: the public face of stage 1. Validates, lays out the memory, lets several starts of the alternation (blind.h) and the Gaussian family compete.
+ * estimate: the public face of stage 1. Validates, lays out the memory, lets several starts of the alternation (blind.h) and the Gaussian family compete
+ * by dcv_blind_energy:
+ *
+ *   1. each start (weight of the gradient count, support) runs from the coarsest scale to half the resolution; the best KEEP go on to full resolution;
+ *   2. the better one there is refined with a low weight, so that weak gradients count;
+ *   3. the lowest energy among it and the Gaussians wins, if it is lower than the delta's; the gain on the delta gives the confidence.
+ *
+ * Threads share out the scales, starts and scores; each is computed by one thread alone, so the bits do not depend on their number.
  */
 #include "ops/boundary.h"
 #include "solve/blind.h"
@@ -16,16 +23,17 @@
 #define LAM_REFINE 1e-3f  /* start of the refinement */
 #define SHARP 0.02        /* energy a PSF must gain on the delta to count */
 #define CONFIDENCE 4.0    /* confidence 1 - exp(-CONFIDENCE gain) */
-enum { ROUNDS = 5, REFINE_ROUNDS = 6, LEAST_SIDE = 16 };
 
 /* Starts: weight of the gradient count at the coarsest scale, and the support as a share of the PSF size. */
 static const struct { float lam; bool half; } STARTS[] = { { 0.3f, false }, { 0.1f, false }, { 0.01f, false }, { 0.1f, true } };
 static const double GAUSSIANS[] = { 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0 }; /* px */
 #define COUNT(array) ((int)(sizeof(array) / sizeof(*(array))))
-enum { MOST = 16 };
+enum { ROUNDS = 5, REFINE_ROUNDS = 6, LEAST_SIDE = 16, PRUNED = 2 /* scales above the finest */, KEEP = 2 };
+enum { DELTA = COUNT(STARTS), FAMILY, CANDIDATES = FAMILY + COUNT(GAUSSIANS) };
 
+/* A start, the delta or a member of the family. */
 typedef struct candidate {
-  float k[DCV_BLIND_VALUES];
+  float k[DCV_BLIND_VALUES], lam;
   double energy;
   int scales, size[DCV_BLIND_SCALES], rounds[DCV_BLIND_SCALES];
   float change[DCV_BLIND_SCALES];
@@ -40,6 +48,7 @@ typedef struct estimation {
   float *thread_memory;
   size_t floats, thread_floats;
   candidate *candidates;
+  int starts, family;
   int total, done, stop;  /* steps of progress */
 } estimation;
 
@@ -57,7 +66,7 @@ static dcv_status lay_out(estimation *e, const dcv_params *params, int width, in
     dcv_blind_level_layout(&e->level[i], width, height, sizes[i], zooms[i]);
     e->floats += dcv_blind_level_floats(&e->level[i]);
   }
-  e->threads = DCV_MIN(dcv_threads(params->threads), MOST);
+  e->threads = DCV_MIN(dcv_threads(params->threads), CANDIDATES);
   e->thread_floats = dcv_blind_work_floats(&e->level[e->levels - 1]);
   e->floats += e->threads * e->thread_floats;
   return DCV_OK;
@@ -65,7 +74,7 @@ static dcv_status lay_out(estimation *e, const dcv_params *params, int width, in
 
 static size_t bytes_of(const estimation *e)
 {
-  return sizeof(float) * e->floats + MOST * sizeof(candidate);
+  return sizeof(float) * e->floats + CANDIDATES * sizeof(candidate);
 }
 
 dcv_status dcv_estimate_memory(const dcv_params *params, int width, int height, int size, uint64_t *bytes)
@@ -166,11 +175,9 @@ static double load(estimation *e, const dcv_image *window, const float *weights,
   return scale;
 }
 
-/* Level i from e->gray. */
-static void prepare(estimation *e, int width, int height, int i, const dcv_blind_work *work)
+static bool stopped(const estimation *e)
 {
-  dcv_blind_resize(e->gray, width, height, width, &e->level[i], work->x);
-  dcv_blind_level_prepare(&e->level[i], work->rows);
+  return __atomic_load_n(&e->stop, __ATOMIC_RELAXED);
 }
 
 /* A step is done: reports (from the calling thread) and asks whether to stop. */
@@ -183,9 +190,10 @@ static bool step(void *user)
   if(omp_get_thread_num() == 0)
 #endif
     dcv_progress(e->callbacks, 0.999 * done / e->total);
-  return __atomic_load_n(&e->stop, __ATOMIC_RELAXED);
+  return stopped(e);
 }
 
+/* Memory of the running thread; only within the parallel region. */
 static dcv_blind_work work_of(const estimation *e)
 {
   int thread = 0;
@@ -197,136 +205,193 @@ static dcv_blind_work work_of(const estimation *e)
   return work;
 }
 
-/* n x n in the middle of size x size zeros. */
-static void pad(const float *k, int n, int size, float *out)
+/* Level i from e->gray. */
+static void prepare(estimation *e, int i)
 {
-  const int margin = (size - n) / 2;
-  memset(out, 0, sizeof(float) * size * size);
-  for(int i = 0; i < n; i++) memcpy(out + (i + margin) * size + margin, k + i * n, sizeof(float) * n);
+  const dcv_blind_level *finest = &e->level[e->levels - 1];
+  const dcv_blind_work work = work_of(e);
+  dcv_blind_resize(e->gray, finest->width, finest->height, finest->width, &e->level[i], work.x);
+  dcv_blind_level_prepare(&e->level[i], work.rows);
 }
 
-/* The alternation from one start, coarse to fine. */
-static void run_start(estimation *e, int start, float floor)
+static void score(estimation *e, int level, candidate *own, int n)
 {
   const dcv_blind_work work = work_of(e);
-  candidate *const own = &e->candidates[start];
-  const int support = STARTS[start].half ? DCV_MAX(e->size / 2 | 1, 3) : e->size;
-  int sizes[DCV_BLIND_SCALES], n = 0;
-  double zooms[DCV_BLIND_SCALES], before = 1.0;
-  float k[DCV_BLIND_VALUES] = { 0 }, lam = STARTS[start].lam;
-  own->scales = dcv_blind_schedule(support, sizes, zooms);
-  for(int i = 0; i < own->scales; i++)
+  if(!stopped(e)) own->energy = dcv_blind_energy(&e->level[level], &work, own->k, n);
+  step(e);
+}
+
+/* k (n x n) into the middle of size x size zeros. */
+static void widen(float *k, int n, int size)
+{
+  const int margin = (size - n) / 2;
+  float narrow[DCV_BLIND_VALUES];
+  memcpy(narrow, k, sizeof(narrow));
+  memset(k, 0, sizeof(float) * size * size);
+  for(int i = 0; i < n; i++) memcpy(k + (i + margin) * size + margin, narrow + i * n, sizeof(float) * n);
+}
+
+/* Start `own` at the scales from <= i < to, counted from the coarsest of all; those too coarse for it are skipped. */
+static void descend(estimation *e, candidate *own, int from, int to, float floor)
+{
+  const dcv_blind_work work = work_of(e);
+  const int skipped = e->levels - own->scales;
+  for(int i = DCV_MAX(from, skipped); i < to && !stopped(e); i++)
   {
-    const dcv_blind_level *level = &e->level[e->levels - own->scales + i];
-    if(i == 0)
-      k[sizes[0] * (sizes[0] / 2) + sizes[0] / 2 - 1] = k[sizes[0] * (sizes[0] / 2) + sizes[0] / 2] = 0.5f;
+    const int s = i - skipped, n = own->size[s];
+    if(s == 0)
+      own->k[n * (n / 2) + n / 2 - 1] = own->k[n * (n / 2) + n / 2] = 0.5f;
     else
     {
-      float finer[DCV_BLIND_VALUES];
-      dcv_blind_resize_psf(k, n, zooms[i] / before, sizes[i], finer);
-      memcpy(k, finer, sizeof(k));
+      float coarser[DCV_BLIND_VALUES];
+      memcpy(coarser, own->k, sizeof(coarser));
+      dcv_blind_resize_psf(coarser, own->size[s - 1], e->level[i].zoom / e->level[i - 1].zoom, n, own->k);
     }
-    n = sizes[i], before = zooms[i];
-    own->size[i] = n, own->rounds[i] = ROUNDS;
-    own->change[i] = dcv_blind_rounds(level, &work, k, n, &lam, ROUNDS, LAM_DECAY, floor, step, e);
-    if(own->change[i] < 0.0f) return;
-    dcv_blind_centre(k, n);
-    if(i + 1 < own->scales) continue;
-    lam = fmaxf(LAM_REFINE, floor);
-    own->rounds[i] += REFINE_ROUNDS;
-    own->change[i] = dcv_blind_rounds(level, &work, k, n, &lam, REFINE_ROUNDS, FINE_DECAY, floor, step, e);
-    if(own->change[i] < 0.0f) return;
-    dcv_blind_centre(k, n);
+    own->rounds[s] = ROUNDS;
+    own->change[s] = dcv_blind_rounds(&e->level[i], &work, own->k, n, &own->lam, ROUNDS, LAM_DECAY, floor, step, e);
+    dcv_blind_centre(own->k, n);
   }
-  pad(k, n, e->size, own->k);
+}
+
+/* The last rounds, at full resolution, of low weight. Returns the change in the last one. */
+static float refine(estimation *e, float *k, float floor)
+{
+  const dcv_blind_work work = work_of(e);
+  float lam = fmaxf(LAM_REFINE, floor);
+  return dcv_blind_rounds(&e->level[e->levels - 1], &work, k, e->size, &lam, REFINE_ROUNDS, FINE_DECAY, floor, step, e);
+}
+
+/* How many starts have a lower energy than start s; of equal ones the first counts as lower. */
+static int rank(const estimation *e, int s)
+{
+  int lower = 0;
+  for(int i = 0; i < e->starts; i++)
+    lower += e->candidates[i].energy < e->candidates[s].energy || (e->candidates[i].energy == e->candidates[s].energy && i < s);
+  return lower;
+}
+
+static int lowest(const estimation *e, int from, int to)
+{
+  int best = from;
+  for(int i = from + 1; i < to; i++)
+    if(e->candidates[i].energy < e->candidates[best].energy) best = i;
+  return best;
+}
+
+static float least_lam(double noise, double scale)
+{
+  return (float)fmax(LAM_FINE, LAM_NOISE * noise * scale * noise * scale);
+}
+
+/* Candidates and the count of steps. */
+static dcv_status line_up(estimation *e, int channels)
+{
+  const int size = e->size, half = DCV_MAX(size / 2 | 1, 3), middle = DCV_MAX(e->levels - PRUNED, 1);
+  double zooms[DCV_BLIND_SCALES];
+  memset(e->candidates, 0, CANDIDATES * sizeof(candidate));
+  e->starts = half < size ? COUNT(STARTS) : COUNT(STARTS) - 1;
+  e->total = e->levels + e->starts + KEEP * (1 + (e->levels - middle) * ROUNDS) + (channels == 3 ? 4 : 1) * REFINE_ROUNDS;
+  for(int s = 0; s < e->starts; s++)
+  {
+    candidate *own = &e->candidates[s];
+    own->lam = STARTS[s].lam;
+    own->scales = dcv_blind_schedule(STARTS[s].half ? half : size, own->size, zooms);
+    e->total += (middle - (e->levels - own->scales)) * ROUNDS;
+  }
+  e->candidates[DELTA].k[size * size / 2] = 1.0f;
+  e->family = FAMILY;
+  for(int g = 0; g < COUNT(GAUSSIANS) && 6.0 * GAUSSIANS[g] < size + 4; g++, e->family++)
+    DCV_TRY(dcv_psf_make(&(dcv_psf){ e->candidates[e->family].k, size, 1 }, DCV_PSF_GAUSSIAN, GAUSSIANS[g], 0.0));
+  e->total += e->family - DELTA + 1;
+  return DCV_OK;
+}
+
+/* Index of the best start. */
+static int compete(estimation *e, float floor)
+{
+  const int middle = DCV_MAX(e->levels - PRUNED, 1);
+  int kept[COUNT(STARTS)], best = 0;
+#pragma omp parallel num_threads(e->threads)
+  {
+#pragma omp for schedule(dynamic, 1)
+    for(int i = e->levels - 1; i >= 0; i--)
+    {
+      prepare(e, i);
+      step(e);
+    }
+#pragma omp for schedule(dynamic, 1)
+    for(int s = 0; s < e->starts; s++)
+    {
+      candidate *const own = &e->candidates[s];
+      descend(e, own, 0, middle, floor);
+      score(e, middle - 1, own, own->size[middle - 1 - (e->levels - own->scales)]);
+    }
+#pragma omp master
+    for(int s = 0; s < e->starts; s++) kept[rank(e, s)] = s;
+#pragma omp barrier
+#pragma omp for schedule(dynamic, 1)
+    for(int r = 0; r < KEEP; r++)
+    {
+      candidate *const own = &e->candidates[kept[r]];
+      descend(e, own, middle, e->levels, floor);
+      widen(own->k, own->size[own->scales - 1], e->size);
+      score(e, e->levels - 1, own, e->size);
+    }
+#pragma omp master
+    {
+      best = e->candidates[kept[0]].energy <= e->candidates[kept[1]].energy ? kept[0] : kept[1];
+      candidate *const own = &e->candidates[best];
+      own->rounds[own->scales - 1] += REFINE_ROUNDS;
+      if(!stopped(e)) own->change[own->scales - 1] = refine(e, own->k, floor);
+      dcv_blind_centre(own->k, e->size);
+    }
+#pragma omp barrier
+#pragma omp for schedule(dynamic, 1)
+    for(int i = DELTA - 1; i < e->family; i++)
+      score(e, e->levels - 1, &e->candidates[i < DELTA ? best : i], e->size);
+  }
+  return best;
 }
 
 static dcv_status estimate(estimation *e, const dcv_params *params, const dcv_image *window, dcv_psf *psf, dcv_estimate_result *result)
 {
   static const float luminance[3][3] = { { 1.0f, 0.0f, 0.0f }, { 0.5f, 0.5f, 0.0f }, { 0.2126f, 0.7152f, 0.0722f } };
-  const int width = window->width, height = window->height, size = e->size, values = size * size;
-  const dcv_blind_level *const finest = &e->level[e->levels - 1];
+  const size_t values = (size_t)e->size * e->size;
   double noise = params->noise;
   const double scale = load(e, window, luminance[e->channels - 1], &noise);
   if(scale < 0.0) return DCV_ERROR_DATA;
-  candidate *const delta = &e->candidates[0];
-  memset(e->candidates, 0, MOST * sizeof(candidate));
-  if(scale == 0.0)
-  {
-    delta->k[values / 2] = 1.0f;
-    for(int c = 0; c < psf->channels; c++) memcpy(psf->data + c * values, delta->k, sizeof(float) * values);
-    return DCV_OK;
-  }
-  const float floor = (float)fmax(LAM_FINE, LAM_NOISE * noise * scale * noise * scale);
-  const int starts = COUNT(STARTS) - (size / 2 >= 3 ? 0 : 1);
-  int count = starts;
-  for(int g = 0; g < COUNT(GAUSSIANS); g++)
-    if(6.0 * GAUSSIANS[g] < size + 4) DCV_TRY(dcv_psf_make(&(dcv_psf){ e->candidates[count++].k, size, 1 }, DCV_PSF_GAUSSIAN, GAUSSIANS[g], 0.0));
-  const int last = count++;
-  e->candidates[last].k[values / 2] = 1.0f;
-  e->total = count;
-  for(int s = 0; s < starts; s++)
-  {
-    int sizes[DCV_BLIND_SCALES];
-    double zooms[DCV_BLIND_SCALES];
-    e->total += dcv_blind_schedule(STARTS[s].half ? size / 2 | 1 : size, sizes, zooms) * ROUNDS + REFINE_ROUNDS;
-  }
-  if(psf->channels == 3) e->total += 3 * REFINE_ROUNDS;
-#pragma omp parallel num_threads(e->threads)
-  {
-#pragma omp for schedule(dynamic, 1)
-    for(int i = 0; i < e->levels; i++)
-    {
-      const dcv_blind_work work = work_of(e);
-      prepare(e, width, height, i, &work);
-    }
-#pragma omp for schedule(dynamic, 1)
-    for(int s = 0; s < starts; s++)
-      if(!__atomic_load_n(&e->stop, __ATOMIC_RELAXED)) run_start(e, s, floor);
-#pragma omp for schedule(dynamic, 1)
-    for(int i = 0; i < count; i++)
-    {
-      if(__atomic_load_n(&e->stop, __ATOMIC_RELAXED)) continue;
-      const dcv_blind_work work = work_of(e);
-      e->candidates[i].energy = dcv_blind_energy(finest, &work, e->candidates[i].k, size);
-      step(e);
-    }
-  }
+  DCV_TRY(line_up(e, psf->channels));
+  const int start = scale > 0.0 ? compete(e, least_lam(noise, scale)) : 0;
   if(e->stop) return DCV_ERROR_CANCELLED;
-  int best = 0, best_start = 0;
-  for(int i = 1; i < last; i++)
-    if(e->candidates[i].energy < e->candidates[best].energy) best = i;
-  for(int i = 1; i < starts; i++)
-    if(e->candidates[i].energy < e->candidates[best_start].energy) best_start = i;
-  const double gain = e->candidates[last].energy - e->candidates[best].energy;
-  if(gain < SHARP) best = last;
+
+  int best = lowest(e, FAMILY, e->family);
+  if(e->family == FAMILY || e->candidates[start].energy <= e->candidates[best].energy) best = start;
+  const double gain = e->candidates[DELTA].energy - e->candidates[best].energy;
+  if(scale == 0.0 || gain < SHARP) best = DELTA;
   float found[3][DCV_BLIND_VALUES];
-  for(int c = 0; c < psf->channels; c++) memcpy(found[c], e->candidates[best].k, sizeof(float) * values);
-  if(psf->channels == 3 && best != last)
+  for(int c = 0; c < psf->channels; c++) memcpy(found[c], e->candidates[best].k, sizeof(*found));
+  for(int c = 0; c < psf->channels && psf->channels == 3 && best != DELTA; c++)
   {
-    const dcv_blind_work work = work_of(e);
-    for(int c = 0; c < 3; c++)
+    const float alone[3] = { c == 0, c == 1, c == 2 };
+    double own_noise = params->noise;
+    const double own_scale = load(e, window, alone, &own_noise);
+    if(own_scale <= 0.0) continue; /* a flat channel keeps the shared PSF */
+#pragma omp parallel num_threads(1)
     {
-      const float alone[3] = { c == 0, c == 1, c == 2 };
-      double own_noise = params->noise;
-      const double own_scale = load(e, window, alone, &own_noise);
-      if(own_scale <= 0.0) continue;
-      const float own_floor = (float)fmax(LAM_FINE, LAM_NOISE * own_noise * own_scale * own_noise * own_scale);
-      float lam = fmaxf(LAM_REFINE, own_floor);
-      prepare(e, width, height, e->levels - 1, &work);
-      if(dcv_blind_rounds(finest, &work, found[c], size, &lam, REFINE_ROUNDS, FINE_DECAY, own_floor, step, e) < 0.0f) return DCV_ERROR_CANCELLED;
+      prepare(e, e->levels - 1);
+      refine(e, found[c], least_lam(own_noise, own_scale));
     }
+    if(e->stop) return DCV_ERROR_CANCELLED;
   }
   for(int c = 0; c < psf->channels; c++) memcpy(psf->data + c * values, found[c], sizeof(float) * values);
-  if(result)
-  {
-    const candidate *shown = &e->candidates[best_start];
-    result->confidence = gain < SHARP ? 0.0f : (float)(1.0 - exp(-CONFIDENCE * gain));
-    result->noise = (float)noise;
-    result->scales = shown->scales;
-    for(int i = 0; i < shown->scales; i++)
-      result->scale_size[i] = shown->size[i], result->scale_rounds[i] = shown->rounds[i], result->scale_change[i] = shown->change[i];
-  }
+  if(!result) return DCV_OK;
+  const candidate *shown = &e->candidates[start];
+  result->noise = (float)noise;
+  if(scale == 0.0) return DCV_OK;
+  result->confidence = best == DELTA ? 0.0f : (float)(1.0 - exp(-CONFIDENCE * gain));
+  result->scales = shown->scales;
+  for(int i = 0; i < shown->scales; i++)
+    result->scale_size[i] = shown->size[i], result->scale_rounds[i] = shown->rounds[i], result->scale_change[i] = shown->change[i];
   return DCV_OK;
 }
 
@@ -354,7 +419,8 @@ dcv_status dcv_estimate_psf(const dcv_params *params, const dcv_image *window, d
   {
     dcv_blind_level_use(&e.level[planned], next);
     next += dcv_blind_level_floats(&e.level[planned]);
-    status = dcv_blind_level_init(&e.level[planned], params->planning);
+    /* Coarse scales are over before planning pays. */
+    status = dcv_blind_level_init(&e.level[planned], planned == e.levels - 1 ? params->planning : 0);
   }
   if(status == DCV_OK)
   {
