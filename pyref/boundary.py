@@ -18,8 +18,8 @@ def reach(radius):
 
 
 def gap(radius, halo=0):
-    """Least gap: room for twice `reach` and 16 more to join the sides; not below `halo` (see admm.halo)."""
-    return max(2 * reach(radius) + 16, halo)
+    """Least gap: on each side `reach` and as much of the repeated edge, 16 more to join them; not below `halo` (see admm.halo)."""
+    return max(4 * reach(radius) + 16, halo)
 
 
 def edge(least):

@@ -13,7 +13,7 @@ int dcv_boundary_reach(int radius)
 
 int dcv_boundary_gap(int radius, int halo)
 {
-  return DCV_MAX(2 * dcv_boundary_reach(radius) + 16, halo);
+  return DCV_MAX(4 * dcv_boundary_reach(radius) + 16, halo);
 }
 
 int dcv_boundary_edge(int gap)

@@ -16,8 +16,9 @@
  * between a tile at the frame and the whole picture.) */
 int dcv_boundary_reach(int radius);
 
-/* Gap between the two sides of a picture that meet through the period: room for twice that, and 16 more to join them; at least `halo`, so that a tile at
- * the frame agrees with the whole picture. */
+/* Gap between the two sides of a picture that meet through the period: on each side room for that and for as much of the repeated edge, and 16 more to
+ * join them; at least `halo`, so that a tile at the frame agrees with the whole picture. (Without the repeated edges the difference is 3 to 5 times as
+ * large.) */
 int dcv_boundary_gap(int radius, int halo);
 
 /* Pixels by which an edge at the frame is repeated into a gap of at least `gap`: (gap - 16) / 2, not below 0. */
