@@ -2,11 +2,13 @@
  *
  * plan: the public face of stage 2. Validates, chooses the tiling, lays out the memory, runs the solver tile by tile.
  *
- * Memory of a plan: one block of read-only tables (transfer functions), and for each thread the planes y, the solver's work and the blend's ramps.
+ * Memory of a plan: one block of read-only tables (transfer functions), and for each thread the planes y, the solver's work, the blend's ramps and, with a
+ * clipping level, two planes to find lamps (ops/highlight).
  */
 #include "maths/psf.h"
 #include "ops/boundary.h"
 #include "ops/halo.h"
+#include "ops/highlight.h"
 #include "ops/noise.h"
 #include "ops/tile.h"
 #include "solve/solver.h"
@@ -26,6 +28,7 @@ struct dcv_plan {
   dcv_tiling tiling;
   dcv_fft fft;
   dcv_job job;
+  dcv_highlight highlight;
   const dcv_solver *solver;
   int threads;
   size_t shared_floats, thread_floats, work_floats;
@@ -56,7 +59,11 @@ static dcv_status make_job(dcv_job *job, const dcv_params *params, const dcv_psf
 static dcv_status find_halo(const dcv_params *params, const dcv_job *job, int *halo)
 {
   *halo = params->halo;
-  return params->halo > 0 ? DCV_OK : dcv_halo_measure(job->psf, dcv_solvers[params->solver]->reach(job), halo);
+  if(params->halo > 0) return DCV_OK;
+  DCV_TRY(dcv_halo_measure(job->psf, dcv_solvers[params->solver]->reach(job), halo));
+  const dcv_highlight highlight = dcv_highlight_of(job->psf, job->saturation);
+  *halo = DCV_MAX(*halo, dcv_highlight_reach(&highlight));
+  return DCV_OK;
 }
 
 /* Everything of a plan that needs no memory: sizes, tiling, numbers. The job refers to `plan` and to the caller's PSF. */
@@ -70,6 +77,7 @@ static dcv_status lay_out(dcv_plan *plan, const dcv_params *params, int width, i
   plan->job.fft = &plan->fft;
   int halo;
   DCV_TRY(find_halo(params, &plan->job, &halo));
+  plan->highlight = dcv_highlight_of(psf, plan->job.saturation);
   plan->threads = dcv_threads(params->threads);
   const double frame_cost = (double)plan->solver->transforms(&plan->job, true) / plan->solver->transforms(&plan->job, false);
   dcv_tiling_choose(&plan->tiling, width, height, halo, BLEND, dcv_boundary_gap(psf->size / 2, halo + BLEND),
@@ -80,7 +88,8 @@ static dcv_status lay_out(dcv_plan *plan, const dcv_params *params, int width, i
   plan->shared_floats = plan->solver->shared_floats(&plan->job);
   plan->work_floats = dcv_round_floats(plan->solver->work_floats(&plan->job));
   plan->thread_floats = plan->work_floats + plan->job.channels * plan->fft.plane
-                        + dcv_round_floats(plan->tiling.transform_width + plan->tiling.transform_height);
+                        + dcv_round_floats(plan->tiling.transform_width + plan->tiling.transform_height)
+                        + (plan->job.saturation < INFINITY ? 2 * plan->fft.plane : 0);
   return DCV_OK;
 }
 
@@ -330,6 +339,7 @@ dcv_status dcv_plan_execute(dcv_plan *plan, const dcv_image *in, dcv_image *out,
 #endif
       float *const memory = plan->threads_memory + thread * plan->thread_floats;
       float *y[3], *const work = memory + channels * plan->fft.plane, *const ramp = work + plan->work_floats;
+      float *const weight = ramp + dcv_round_floats(t->transform_width + t->transform_height), *const scratch = weight + plan->fft.plane;
       for(int c = 0; c < channels; c++) y[c] = memory + c * plan->fft.plane;
       const dcv_tile tile = dcv_tiling_at(t, ix, iy);
       dcv_tile_run run = {
@@ -349,7 +359,10 @@ dcv_status dcv_plan_execute(dcv_plan *plan, const dcv_image *in, dcv_image *out,
       {
         dcv_tile_load(in, &tile, channels, &plan->fft, y);
         seconds_load += dcv_seconds() - now;
+        const bool lamps = dcv_highlight_hide(&plan->highlight, &plan->fft, channels, y, run.data_width, run.data_height, weight, scratch);
         plan->solver->run(&plan->job, plan->shared, work, &run);
+        for(int c = 0; c < channels && lamps; c++)
+          dcv_highlight_fade(&plan->fft, weight, in, tile.x0, tile.y0, c, run.data_width, run.data_height, y[c]);
       }
       seconds_fft += run.seconds_fft, seconds_pixel += run.seconds_pixel;
       now = dcv_seconds();

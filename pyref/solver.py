@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import boundary, fft
+from . import boundary, fft, highlight
 
 CHROMA = 2.0
 COLOUR = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])
@@ -95,7 +95,7 @@ def restore(solver, y, psf, params=None, iterations=None, white=None, dtype=np.f
     solver : module, see above
     params : admm.Parameters; None: automatic
     iterations : None: the solver's own number
-    y, psf, white, dtype, shape, frame, halo : as for `problem`; y may be (M, N)
+    y, psf, white, dtype, shape, frame, halo : as for `problem`; y may be (M, N); lamps are left as they are (`highlight`)
     watch : called with x and k * x on the picture, see above
 
     Returns
@@ -111,6 +111,12 @@ def restore(solver, y, psf, params=None, iterations=None, white=None, dtype=np.f
     def cropped(t, x, model):
         return watch(t, x[inside], model[inside])
 
+    seen = y
+    if white is not None:
+        reached, weight = highlight.find(y, psf, white)
+        seen = np.where(reached[..., None], y.dtype.type(np.nan), y)
     options = {} if iterations is None else {"iterations": iterations}
-    x = solver.solve(problem(y, psf, white, dtype, shape, frame, halo), params, watch=cropped if watch else None, **options)[inside]
+    x = solver.solve(problem(seen, psf, white, dtype, shape, frame, halo), params, watch=cropped if watch else None, **options)[inside]
+    if white is not None and reached.any():
+        x = highlight.fade(x, y, weight)
     return x[..., 0] if grey else x

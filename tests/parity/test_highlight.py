@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lamps: the core against pyref, and what both must keep: lamps as they were taken, no ring, an overexposed sky restored."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.signal
+
+import dcv
+from pyref import admm, highlight
+
+SIDE, WHITE, SIGMA = 120, 1.0, 0.004
+
+
+def scene(peak: float, psf: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(blurred and clipped, sharp): bars of moderate contrast, a disk of 4 px and height `peak`."""
+    side = SIDE + psf.shape[0] - 1
+    i, j = np.mgrid[:side, :side] - side // 2
+    sharp = np.repeat((0.25 + 0.15 * np.sign(np.sin(0.35 * i + 0.21 * j)))[..., None], 3, axis=2)
+    sharp[np.hypot(i, j) < 4] = peak
+    soft = np.stack([scipy.signal.fftconvolve(sharp[..., c], psf, "valid") for c in range(3)], axis=-1)
+    soft += SIGMA * np.random.default_rng(0).normal(size=soft.shape)
+    margin = psf.shape[0] // 2
+    return np.minimum(soft, WHITE).astype(np.float32), sharp[margin:-margin, margin:-margin]
+
+
+@pytest.mark.parametrize("psf", [dcv.psf.disk(3), dcv.psf.motion(9, 30), dcv.psf.gaussian(1, 7)], ids=["disk", "motion", "Gaussian"])
+def test_lamp(psf: np.ndarray) -> None:
+    y, sharp = scene(20, psf)
+    with dcv.Plan(y, psf, channel_axis=-1, saturation=WHITE) as plan:
+        restored, info = plan.execute(y), plan.info
+    shape = info.transform_height, info.transform_width
+    expected = admm.restore(y.astype(float), psf, white=WHITE, halo=info.halo + 8, shape=shape)  # the gap is as long as halo and blend
+    assert np.abs(restored - expected).max() < 2e-5  # six iterations in single precision on values up to 1
+    reached, weight = highlight.find(y.astype(float), psf, WHITE)
+    assert reached[SIDE // 2, SIDE // 2] and not reached[:20].any()
+    np.testing.assert_array_equal(restored[weight == 1], y[weight == 1])
+    rest = weight == 0
+    assert np.mean(np.square(restored - sharp)[rest]) < 0.5 * np.mean(np.square(y - sharp)[rest])
+    # No ring: where the lamp does not reach, the same picture without it restores to the same within 2 % of white.
+    plain = dcv.deconvolve(scene(0.25, psf)[0], psf, channel_axis=-1, noise=info.noise, lam=info.lam, gradient=0.05 / info.rho)
+    assert np.quantile(np.abs(restored - plain)[rest], 0.99) < 0.02
+
+
+def test_sky_is_no_lamp() -> None:
+    psf = dcv.psf.disk(3)
+    side = SIDE + psf.shape[0] - 1
+    sharp = np.full((side, side, 3), 0.2)
+    sharp[: side // 2] = 1.05
+    soft = np.stack([scipy.signal.fftconvolve(sharp[..., c], psf, "valid") for c in range(3)], axis=-1)
+    y = np.minimum(soft + SIGMA * np.random.default_rng(0).normal(size=soft.shape), WHITE)
+    assert not highlight.find(y, psf, WHITE)[0].any()
+
+
+def test_spread_and_peak() -> None:
+    assert highlight.spread(np.ones((1, 1))) == (0, 0)
+    assert highlight.steepest(np.ones((1, 1))) == pytest.approx(1)
+    line = np.zeros((9, 9))
+    line[4] = 1 / 9
+    assert highlight.spread(line) == (0, 4)
+    assert highlight.steepest(line) == pytest.approx(1)  # across the motion nothing is blurred
+    box = np.full((9, 9), 1 / 81)
+    assert highlight.spread(box) == (4, 4)
+    assert highlight.steepest(box) < 0.2
