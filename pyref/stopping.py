@@ -66,7 +66,7 @@ def iterations(method, y, psf, params=None, tolerance=0.2, white=None, dtype=np.
     """Run `method` (mm, pam, pd or rl) on the sample of y (M, N, C) and say where to stop.
 
     params are those of the whole picture (None: of y). A sample without a lag to measure or a finite pixel: the method's own number, no run.
-    shape: as for `solver.restore`. watch(t, x, model) is called after each iteration as well; patience
+    shape: as for `solver.problem`. watch(t, x, model) is called after each iteration as well; patience
     replaces the method's own.
     """
     params = method.parameters(y, psf) if params is None else params
@@ -93,5 +93,7 @@ def iterations(method, y, psf, params=None, tolerance=0.2, white=None, dtype=np.
             return True
         return False
 
-    run.x = solver.restore(method, y, psf, params, MOST[name], white, dtype, shape, watch=ask)
+    inside = np.s_[: y.shape[0], : y.shape[1]]
+    problem = solver.problem(y, psf, white, dtype, shape)
+    run.x = method.solve(problem, params, MOST[name], lambda t, x, model: ask(t, x[inside], model[inside]))[inside]
     return run

@@ -27,7 +27,7 @@ import dcv
 from pyref import mm, pam, pd, rl, stopping
 
 SIGMAS = (0.002, 0.005, 0.01, 0.02)
-SOLVERS = ("admm x 3", "admm", "mm", "pam", "pd", "rl")
+SOLVERS = ("admm x 3", "admm", "mm x 24", "mm", "pam", "pd", "rl")
 PROTOTYPES = ("prototype HEAD", "prototype repaired")
 REFERENCE = {"mm": mm, "pam": pam, "pd": pd, "rl": rl}
 PLOTTED = (("Gaussian 1.5", 0.005, "astronaut"), ("disk 3", 0.02, "coffee"), ("shake 17", 0.01, "chelsea"))

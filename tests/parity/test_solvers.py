@@ -37,7 +37,8 @@ def both(name, y, k, iterations, white=None, frame=True, shape=None):
     method = METHODS[name]
     params = method.parameters(y, k)
     shape = shape or boundary.domain(y.shape, boundary.gap(k.shape[0] // 2))
-    expected = solver.restore(method, y.astype(float), k.astype(float), params, iterations, white, shape=shape, frame=frame)
+    problem = solver.problem(y.astype(float), k.astype(float), white, shape=shape, frame=frame)
+    expected = method.solve(problem, params, iterations)[: y.shape[0], : y.shape[1]]
     return _ops.solve(name, y, k, shape, params, iterations=iterations, white=white, frame=frame), expected
 
 
