@@ -250,8 +250,8 @@ def estimate(y: np.ndarray, size: int, *, per_channel: bool = False, noise: floa
     levels = [(Scale(resize(gray * scale, zoom), n, size_of), zoom) for n, zoom in schedule(size)]
     middle, finest = max(len(levels) - PRUNED, 1), levels[-1][0]
 
-    half = max(size // 2 | 1, 3)
-    starts = [Start(lam, size if divisor == 1 else half) for lam, divisor in STARTS if divisor == 1 or half < size]
+    half = size // 2 | 1
+    starts = [Start(lam, size if divisor == 1 else half) for lam, divisor in STARTS if divisor == 1 or half >= 5]
     for start in starts:
         start.descend(levels[:middle], floor)
     starts = sorted(starts, key=lambda s: levels[middle - 1][0].energy(s.k))[:KEEP]

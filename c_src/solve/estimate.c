@@ -28,7 +28,7 @@
 static const struct { float lam; bool half; } STARTS[] = { { 0.3f, false }, { 0.1f, false }, { 0.01f, false }, { 0.1f, true } };
 static const double GAUSSIANS[] = { 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0 }; /* px */
 #define COUNT(array) ((int)(sizeof(array) / sizeof(*(array))))
-enum { ROUNDS = 5, REFINE_ROUNDS = 6, LEAST_SIDE = 16, PRUNED = 2 /* scales above the finest */, KEEP = 2 };
+enum { ROUNDS = 5, REFINE_ROUNDS = 6, LEAST_SIDE = 16, PRUNED = 2 /* scales above the finest */, KEEP = 2, LEAST_HALF = 5 /* has as many scales as that */ };
 enum { DELTA = COUNT(STARTS), FAMILY, CANDIDATES = FAMILY + COUNT(GAUSSIANS) };
 
 /* A start, the delta or a member of the family. */
@@ -286,10 +286,10 @@ static float least_lam(double noise, double scale)
 /* Candidates and the count of steps. */
 static dcv_status line_up(estimation *e, int channels)
 {
-  const int size = e->size, half = DCV_MAX(size / 2 | 1, 3), middle = DCV_MAX(e->levels - PRUNED, 1);
+  const int size = e->size, half = size / 2 | 1, middle = DCV_MAX(e->levels - PRUNED, 1);
   double zooms[DCV_BLIND_SCALES];
   memset(e->candidates, 0, CANDIDATES * sizeof(candidate));
-  e->starts = half < size ? COUNT(STARTS) : COUNT(STARTS) - 1;
+  e->starts = half >= LEAST_HALF ? COUNT(STARTS) : COUNT(STARTS) - 1;
   e->total = e->levels + e->starts + KEEP * (1 + (e->levels - middle) * ROUNDS) + (channels == 3 ? 4 : 1) * REFINE_ROUNDS;
   for(int s = 0; s < e->starts; s++)
   {
