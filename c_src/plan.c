@@ -5,6 +5,7 @@
  * Memory of a plan: one block of read-only tables (transfer functions), and for each thread the planes y, the solver's work, the blend's ramps and, with a
  * clipping level, two planes to find lamps (ops/highlight).
  */
+#include "cl/cl.h"
 #include "maths/psf.h"
 #include "ops/boundary.h"
 #include "ops/halo.h"
@@ -33,6 +34,9 @@ struct dcv_plan {
   int threads;
   size_t shared_floats, thread_floats, work_floats;
   float *shared, *threads_memory;
+  bool device; /* work is done by `cl`, which has memory of its own */
+  dcv_cl_target target;
+  dcv_cl *cl;
 };
 
 /* The numbers of a restoration, from resolved parameters. `fft` is not set. */
@@ -66,11 +70,15 @@ static dcv_status find_halo(const dcv_params *params, const dcv_job *job, int *h
   return DCV_OK;
 }
 
-/* Everything of a plan that needs no memory: sizes, tiling, numbers. The job refers to `plan` and to the caller's PSF. */
-static dcv_status lay_out(dcv_plan *plan, const dcv_params *params, int width, int height, const dcv_psf *psf)
+/* Everything of a plan that needs no memory: sizes, tiling, numbers. The job refers to `plan` and to the caller's PSF. handed_in: NULL, or the caller's
+ * OpenCL context. */
+static dcv_status lay_out(dcv_plan *plan, const dcv_params *params, int width, int height, const dcv_psf *psf, const dcv_cl_target *handed_in)
 {
   memset(plan, 0, sizeof(*plan));
   DCV_TRY(make_job(&plan->job, params, psf));
+  plan->device = handed_in || params->backend == 1;
+  if(plan->device && dcv_solvers[params->solver] != &dcv_solver_admm) return dcv_cl_refused("only the solver admm runs on OpenCL devices");
+  if(handed_in) plan->target = *handed_in;
   if(width < 1 || height < 1 || width > DCV_SIDE_MAX || height > DCV_SIDE_MAX) return DCV_ERROR_SIZE;
   plan->params = *params;
   plan->solver = dcv_solvers[params->solver];
@@ -84,6 +92,9 @@ static dcv_status lay_out(dcv_plan *plan, const dcv_params *params, int width, i
                     params->tile > 0 ? params->tile : LONGEST, frame_cost);
   plan->threads = DCV_MIN(plan->threads, plan->tiling.tiles_x * plan->tiling.tiles_y);
   dcv_fft_layout(&plan->fft, plan->tiling.transform_width, plan->tiling.transform_height);
+  if(!handed_in) plan->target = (dcv_cl_target){ .device = params->device };
+  plan->target.threads = dcv_threads(params->threads);
+  if(plan->device) return DCV_OK;
 
   plan->shared_floats = plan->solver->shared_floats(&plan->job);
   plan->work_floats = dcv_round_floats(plan->solver->work_floats(&plan->job));
@@ -96,6 +107,7 @@ static dcv_status lay_out(dcv_plan *plan, const dcv_params *params, int width, i
 static uint64_t bytes_of(const dcv_plan *plan)
 {
   const uint64_t floats = (uint64_t)plan->shared_floats + (uint64_t)plan->threads * plan->thread_floats;
+  if(plan->device) return dcv_cl_bytes(&plan->job, &plan->tiling, plan->target.context != NULL);
   return sizeof(float) * (floats + (uint64_t)plan->psf.size * plan->psf.size * plan->psf.channels) + sizeof(*plan);
 }
 
@@ -149,42 +161,56 @@ dcv_status dcv_plan_memory(const dcv_params *params, int width, int height, cons
   if(assumed.noise == 0.0f) assumed.noise = 1e-3f;
   if(assumed.gradient == 0.0f) assumed.gradient = 0.3f;
   dcv_plan plan;
-  DCV_TRY(lay_out(&plan, &assumed, width, height, psf));
+  DCV_TRY(lay_out(&plan, &assumed, width, height, psf, NULL));
   plan.psf = *psf;
   *bytes = bytes_of(&plan);
   return DCV_OK;
 }
 
-dcv_status dcv_plan_create(dcv_plan **out, const dcv_params *params, int width, int height, const dcv_psf *psf)
+static dcv_status allocate(dcv_plan *plan)
+{
+  plan->shared = dcv_alloc_floats(plan->shared_floats);
+  plan->threads_memory = plan->shared ? dcv_alloc_floats(plan->threads * plan->thread_floats) : NULL;
+  if(!plan->threads_memory) return DCV_ERROR_MEMORY;
+  DCV_TRY(dcv_fft_init(&plan->fft, plan->fft.width, plan->fft.height, plan->params.planning));
+  plan->solver->prepare(&plan->job, plan->shared);
+  return DCV_OK;
+}
+
+static dcv_status create(dcv_plan **out, const dcv_params *params, int width, int height, const dcv_psf *psf, const dcv_cl_target *handed_in)
 {
   if(!out) return DCV_ERROR_ARGUMENT;
   *out = NULL;
   if(!params || !psf) return DCV_ERROR_ARGUMENT;
   dcv_plan *plan = dcv_alloc(sizeof(*plan));
   if(!plan) return DCV_ERROR_MEMORY;
-  dcv_status status = lay_out(plan, params, width, height, psf);
+  dcv_status status = lay_out(plan, params, width, height, psf, handed_in);
   if(status == DCV_OK) status = dcv_psf_copy(&plan->psf, psf);
   plan->job.psf = &plan->psf;
+  if(status == DCV_OK) status = plan->device ? dcv_cl_create(&plan->cl, &plan->job, &plan->tiling, &plan->target) : allocate(plan);
   if(status == DCV_OK)
-  {
-    plan->shared = dcv_alloc_floats(plan->shared_floats);
-    plan->threads_memory = plan->shared ? dcv_alloc_floats(plan->threads * plan->thread_floats) : NULL;
-    if(!plan->threads_memory) status = DCV_ERROR_MEMORY;
-  }
-  if(status == DCV_OK) status = dcv_fft_init(&plan->fft, plan->fft.width, plan->fft.height, params->planning);
-  if(status != DCV_OK)
-  {
+    *out = plan;
+  else
     dcv_plan_destroy(plan);
-    return status;
-  }
-  plan->solver->prepare(&plan->job, plan->shared);
-  *out = plan;
-  return DCV_OK;
+  return status;
+}
+
+dcv_status dcv_plan_create(dcv_plan **plan, const dcv_params *params, int width, int height, const dcv_psf *psf)
+{
+  return create(plan, params, width, height, psf, NULL);
+}
+
+dcv_status dcv_plan_create_cl(dcv_plan **plan, const dcv_params *params, int width, int height, const dcv_psf *psf, void *context, void *device, void *queue)
+{
+  if(!context || !device || !queue) return DCV_ERROR_ARGUMENT;
+  const dcv_cl_target target = { .context = context, .id = device, .queue = queue };
+  return create(plan, params, width, height, psf, &target);
 }
 
 void dcv_plan_destroy(dcv_plan *plan)
 {
   if(!plan) return;
+  dcv_cl_destroy(plan->cl);
   dcv_fft_clear(&plan->fft);
   dcv_psf_clear(&plan->psf);
   dcv_release(plan->shared);
@@ -292,6 +318,32 @@ static void step(void *user, double fraction)
   dcv_progress(e->callbacks, fmin((__atomic_load_n(&e->done, __ATOMIC_RELAXED) + 0.99 * fraction) / e->tiles, 1.0));
 }
 
+/* What every result tells; the seconds of the parts are still those of `parts`. */
+static void fill_result(dcv_result *result, const dcv_plan *plan, const dcv_result *parts, double begin)
+{
+  if(!result) return;
+  *result = *parts;
+  result->struct_size = sizeof(*result), result->iterations = plan->job.iterations, result->stop = DCV_STOP_ITERATIONS;
+  result->seconds = dcv_seconds() - begin;
+}
+
+dcv_status dcv_plan_execute_cl(dcv_plan *plan, void *in, void *out, const dcv_callbacks *callbacks, dcv_result *result)
+{
+  if(!plan || !plan->cl || !plan->target.context || !in || !out || in == out) return DCV_ERROR_ARGUMENT;
+  if(result && result->struct_size != sizeof(*result)) return DCV_ERROR_STRUCT;
+  const double begin = dcv_seconds();
+  dcv_result parts = { 0 };
+  const dcv_cl_pictures pictures = { .device_in = in, .device_out = out };
+  const dcv_status status = dcv_cl_run(plan->cl, &pictures, callbacks, &parts);
+  const bool identity = status == DCV_OK && parts.unknown_pixels == 0 && is_identity(plan);
+  if(identity || status == DCV_ERROR_CANCELLED || status == DCV_ERROR_DATA) DCV_TRY(dcv_cl_copy(plan->cl, in, out));
+  DCV_TRY(status);
+  dcv_progress(callbacks, 1.0);
+  fill_result(result, plan, &parts, begin);
+  if(result && identity) result->stop = DCV_STOP_IDENTITY, result->iterations = 0;
+  return DCV_OK;
+}
+
 dcv_status dcv_plan_execute(dcv_plan *plan, const dcv_image *in, dcv_image *out, const dcv_callbacks *callbacks, dcv_result *result)
 {
   if(!plan) return DCV_ERROR_ARGUMENT;
@@ -327,6 +379,20 @@ dcv_status dcv_plan_execute(dcv_plan *plan, const dcv_image *in, dcv_image *out,
     return DCV_ERROR_DATA;
   }
   if(identity) copy_rows(in, out, channels, true, INFINITY, plan->threads);
+  if(plan->device)
+  {
+    dcv_result parts = { .unknown_pixels = pixels.unknown, .clipped_pixels = pixels.clipped };
+    const dcv_cl_pictures pictures = { .in = in, .out = out };
+    const dcv_status status = dcv_cl_run(plan->cl, &pictures, callbacks, &parts);
+    if(status != DCV_OK)
+    {
+      copy_rows(in, out, channels, false, INFINITY, plan->threads);
+      return status;
+    }
+    dcv_progress(callbacks, 1.0);
+    fill_result(result, plan, &parts, begin);
+    return DCV_OK;
+  }
 #pragma omp parallel for collapse(2) schedule(monotonic : dynamic, 1) ordered num_threads(plan->threads) \
     reduction(+ : seconds_load, seconds_fft, seconds_pixel, seconds_store)
   for(int iy = 0; iy < t->tiles_y; iy++)
@@ -414,6 +480,21 @@ dcv_status dcv_deconvolve(const dcv_params *params, const dcv_image *in, dcv_ima
 }
 
 /* ---- about the library ---- */
+
+int dcv_devices(dcv_device *list, int most)
+{
+  return dcv_cl_devices(list, most);
+}
+
+const char *dcv_backend_message(void)
+{
+  return dcv_cl_message();
+}
+
+void dcv_devices_release(void)
+{
+  dcv_cl_release_all();
+}
 
 #define TEXT_(x) #x
 #define TEXT(x) TEXT_(x)

@@ -10,6 +10,7 @@ Pictures are numpy arrays of float32 or float64 in linear light, white = 1.
 from . import errors, psf, wisdom
 from ._core import ffi as _ffi
 from ._core import lib as _lib
+from .devices import Device, devices
 from .errors import DcvError
 from .estimation import PsfEstimate, Scale, choose_window, estimate_noise, estimate_psf
 from .params import Parameter
@@ -33,6 +34,7 @@ def max_threads() -> int:
 
 __all__ = [
     "DcvError",
+    "Device",
     "Parameter",
     "Plan",
     "PlanInfo",
@@ -42,6 +44,7 @@ __all__ = [
     "build_info",
     "choose_window",
     "deconvolve",
+    "devices",
     "errors",
     "estimate_noise",
     "estimate_psf",

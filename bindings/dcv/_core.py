@@ -35,6 +35,8 @@ def check(status: int, detail: str = "") -> None:
     if status:
         kind = errors.BY_STATUS.get(status, errors.DcvError)
         text = ffi.string(lib.dcv_status_string(status)).decode()
+        if kind is errors.BackendError:
+            detail = ffi.string(lib.dcv_backend_message()).decode("utf-8", "replace")
         raise kind(f"{text} ({detail})" if detail else text)
 
 

@@ -64,6 +64,12 @@ class DataError(DcvError, ValueError):
     status = 9
 
 
+class BackendError(DcvError, RuntimeError):
+    """OpenCL cannot do it here: not built in, no such device, another solver than admm, or a failure of the device."""
+
+    status = 10
+
+
 class PixelTypeError(DcvError, TypeError):
     """Pixels that are not float32 or float64."""
 
@@ -80,5 +86,6 @@ BY_STATUS: dict[int, type[DcvError]] = {
         StructError,
         UnresolvedError,
         DataError,
+        BackendError,
     )
 }

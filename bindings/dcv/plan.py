@@ -82,7 +82,7 @@ class Plan:
         Axis of the colour channels; None for a gray picture.
     shape : tuple of int, optional
         (M, N) of the pictures to restore when it is not that of `image`.
-    flavour, solver, priority, noise, gradient, lam, iterations, tolerance, saturation, halo, tile, threads, planning
+    flavour, solver, priority, noise, gradient, lam, iterations, tolerance, saturation, halo, tile, threads, planning, backend, device
         As for `dcv.deconvolve`.
     progress, log : callable, optional
         As for `dcv.deconvolve`; for the measurement only.
@@ -130,6 +130,8 @@ class Plan:
         tile: int | None = None,
         threads: int | None = None,
         planning: str | None = None,
+        backend: str | None = None,
+        device: int | None = None,
         progress: Progress | None = None,
         log: Log | None = None,
     ) -> None:
@@ -151,6 +153,8 @@ class Plan:
             tile=tile,
             threads=threads,
             planning=planning,
+            backend=backend,
+            device=device,
         )
         planes = psf_ready(psf, channels)
         kernel = psf_struct(planes)

@@ -30,6 +30,8 @@ def deconvolve(
     tile: int | None = None,
     threads: int | None = None,
     planning: str | None = None,
+    backend: str | None = None,
+    device: int | None = None,
     out: np.ndarray | None = None,
     progress: Progress | None = None,
     log: Log | None = None,
@@ -70,6 +72,10 @@ def deconvolve(
         None: as many as OpenMP offers. The result does not depend on it.
     planning : {"estimate", "measure", "patient"}, optional
         Effort FFTW spends on transforms that its wisdom does not know. None: "measure".
+    backend : {"cpu", "opencl"}, optional
+        What restores: the processor, or an OpenCL device (solver admm only), with the same result but for rounding. None: "cpu".
+    device : int, optional
+        Number of the OpenCL device in `dcv.devices`. None: the first.
     out : array, optional
         Takes the result: shape of `image`, float32 or float64; may not overlap it.
     progress : callable, optional
@@ -86,7 +92,7 @@ def deconvolve(
     ------
     DcvError
         One of its subclasses: PixelTypeError (also TypeError), SizeError, PsfError, ArgumentError, DataError (also ValueError),
-        OutOfMemoryError (also MemoryError).
+        OutOfMemoryError (also MemoryError), BackendError (also RuntimeError).
 
     See Also
     --------
@@ -116,6 +122,8 @@ def deconvolve(
         tile=tile,
         threads=threads,
         planning=planning,
+        backend=backend,
+        device=device,
         log=log,
     ) as plan:
         return plan.execute(image, out, progress=progress, log=log)

@@ -93,6 +93,7 @@ const char *dcv_status_string(dcv_status status)
     case DCV_ERROR_STRUCT: return "struct_size is not set or belongs to a newer library";
     case DCV_ERROR_UNRESOLVED: return "an automatic parameter has not been resolved on a picture";
     case DCV_ERROR_DATA: return "the picture has no finite pixel to work from";
+    case DCV_ERROR_BACKEND: return "OpenCL cannot do it here";
     case DCV_STATUS_COUNT: break;
   }
   return "unknown status";

@@ -60,7 +60,8 @@ typedef enum dcv_status { /* append only */
   DCV_ERROR_STRUCT = 7,    /* struct_size not set, or from a newer library */
   DCV_ERROR_UNRESOLVED = 8, /* an automatic parameter that needs the picture: call dcv_params_resolve first */
   DCV_ERROR_DATA = 9,      /* no finite pixel to work from */
-  DCV_STATUS_COUNT = 10
+  DCV_ERROR_BACKEND = 10,  /* OpenCL: not built in, no such device, another solver than admm, or a failure there: dcv_backend_message says which */
+  DCV_STATUS_COUNT = 11
 } dcv_status;
 
 /* One English sentence; never NULL, static. */
@@ -235,7 +236,7 @@ typedef struct dcv_result {
 /* Pixels of surroundings that a restored pixel depends on, for resolved params: pad a region by this before restoring it. */
 DCV_API dcv_status dcv_halo(const dcv_params *params, const dcv_psf *psf, int32_t *halo);
 
-/* Bytes dcv_plan_create will allocate beyond what FFTW's planner uses. For params not resolved: an upper bound. */
+/* Bytes dcv_plan_create will allocate beyond what FFTW's planner uses; with the OpenCL backend bytes of the device. For params not resolved: an upper bound. */
 DCV_API dcv_status dcv_plan_memory(const dcv_params *params, int width, int height, const dcv_psf *psf, uint64_t *bytes);
 
 /* Allocates and plans everything for pictures of width x height; *plan is NULL on failure. The PSF is copied. */
@@ -250,6 +251,37 @@ DCV_API dcv_status dcv_plan_describe(const dcv_plan *plan, dcv_plan_info *info);
 DCV_API dcv_status dcv_plan_execute(dcv_plan *plan, const dcv_image *in, dcv_image *out, const dcv_callbacks *callbacks, dcv_result *result);
 
 DCV_API void dcv_plan_destroy(dcv_plan *plan); /* NULL allowed */
+
+/* ---- OpenCL --------------------------------------------------------------------------------------------------------------------- */
+
+/* With params.backend opencl a plan works on an OpenCL device, with the same tiles, formulas and (but for rounding) results; everything above holds. A
+ * failure there never leaves a wrong picture: the status says so, `out` becomes a copy of `in`, and the caller may restore with backend cpu instead.
+ * Of the seconds, load and store are transfers and pixel is all work on the device. OpenCL is looked for at run time. */
+
+typedef struct dcv_device {
+  char name[128], platform[128], driver[64];
+  uint64_t memory, largest; /* bytes in all, and in one piece */
+  int32_t units;            /* compute units */
+  int32_t gpu;              /* 1 for a graphics card */
+} dcv_device;
+
+/* Number of OpenCL devices here (at most 32); describes the first `most` of them in `list` (may be NULL). 0 without OpenCL. */
+DCV_API int dcv_devices(dcv_device *list, int most);
+
+/* What OpenCL said when a call of this thread last failed with BACKEND or, on the device, MEMORY; never NULL. */
+DCV_API const char *dcv_backend_message(void);
+
+/* A plan for pictures that are on a device already. context, device, queue: cl_context, cl_device_id, cl_command_queue (in order), alive until the plan is
+ * destroyed. Its pictures are cl_mem: buffers of width x height pixels of 4 floats, or two-dimensional images of such; params.backend and device are ignored. */
+DCV_API dcv_status dcv_plan_create_cl(dcv_plan **plan, const dcv_params *params, int width, int height, const dcv_psf *psf, void *context, void *device,
+                                      void *queue);
+/* As dcv_plan_execute, for such a plan; done when it returns. When it fails with BACKEND or MEMORY, `out` is undefined. */
+DCV_API dcv_status dcv_plan_execute_cl(dcv_plan *plan, void *in, void *out, const dcv_callbacks *callbacks, dcv_result *result);
+
+/* Compiled programs and transforms are kept for later plans. This frees them; no plan may exist. */
+DCV_API void dcv_devices_release(void);
+
+/* ---- all at once ---------------------------------------------------------------------------------------------------------------- */
 
 /* resolve, create, execute, destroy. params may be NULL (defaults, all automatic). */
 DCV_API dcv_status dcv_deconvolve(const dcv_params *params, const dcv_image *in, dcv_image *out, const dcv_psf *psf,

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "ops/boundary.h"
 
+#include "../opencl/dcv_shared.h"
+
 #include <math.h>
 #include <string.h>
-
-enum { PASSES = 32 };
 
 int dcv_boundary_reach(int radius)
 {
@@ -38,7 +38,7 @@ static float neighbours(const float *plane, int stride, int width, int height, i
 long dcv_boundary_fill_holes(const dcv_fft *fft, float *plane, int data_width, int data_height, float *scratch)
 {
   long holes = 0;
-  for(int pass = 0; pass <= PASSES; pass++)
+  for(int pass = 0; pass <= DCV_HOLE_PASSES; pass++)
   {
     long left = 0;
     for(int y = 0; y < data_height; y++)
@@ -48,7 +48,7 @@ long dcv_boundary_fill_holes(const dcv_fft *fft, float *plane, int data_width, i
         scratch[at] = plane[at];
         if(isfinite(plane[at])) continue;
         left++;
-        scratch[at] = pass < PASSES ? neighbours(plane, fft->stride, data_width, data_height, x, y) : 0.0f;
+        scratch[at] = pass < DCV_HOLE_PASSES ? neighbours(plane, fft->stride, data_width, data_height, x, y) : 0.0f;
       }
     if(pass == 0) holes = left;
     if(left == 0) break;

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "ops/colour.h"
 
-#define R3 0.577350269f
-#define R2 0.707106781f
-#define R6 0.408248290f
+#include "../opencl/dcv_shared.h"
 
 DCV_SIMD void dcv_colour_turn(const dcv_fft *fft, const float *const *from, float *const *to)
 {
@@ -13,9 +11,9 @@ DCV_SIMD void dcv_colour_turn(const dcv_fft *fft, const float *const *from, floa
   for(size_t i = 0; i < fft->plane; i++)
   {
     const float red = r[i], green = g[i], blue = b[i];
-    l[i] = R3 * (red + green + blue);
-    m[i] = R2 * (red - blue);
-    n[i] = R6 * (red - 2.0f * green + blue);
+    l[i] = DCV_R3 * (red + green + blue);
+    m[i] = DCV_R2 * (red - blue);
+    n[i] = DCV_R6 * (red - 2.0f * green + blue);
   }
 }
 
@@ -25,7 +23,7 @@ DCV_SIMD void dcv_colour_turn_back(const dcv_fft *fft, float *const *planes)
 #pragma GCC ivdep
   for(size_t i = 0; i < fft->plane; i++)
   {
-    const float luminance = R3 * l[i], a = R2 * m[i], b = R6 * n[i];
+    const float luminance = DCV_R3 * l[i], a = DCV_R2 * m[i], b = DCV_R6 * n[i];
     l[i] = luminance + a + b;
     m[i] = luminance - 2.0f * b;
     n[i] = luminance - a + b;

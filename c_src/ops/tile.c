@@ -87,9 +87,7 @@ void dcv_tile_load(const dcv_image *in, const dcv_tile *tile, int channels, cons
   }
 }
 
-/* Range [*a, *b) of one axis that tile i contributes to, and its weights there. The ramp around a cut X is
- * (1 + sin(pi (x + 1/2 - X) / (2 blend))) / 2. */
-static void contribution(int side, int tiles, int i, int blend, int *a, int *b, float *weight)
+void dcv_tile_contribution(int side, int tiles, int i, int blend, int *a, int *b, float *weight)
 {
   const int left = cut(side, tiles, i), right = cut(side, tiles, i + 1);
   *a = i == 0 ? 0 : DCV_MAX(0, left - blend);
@@ -109,8 +107,8 @@ void dcv_tile_add(const dcv_tiling *t, int ix, int iy, int channels, const dcv_f
   const dcv_tile tile = dcv_tiling_at(t, ix, iy);
   float *const wx = ramp, *const wy = ramp + t->transform_width;
   int xa, xb, ya, yb;
-  contribution(t->width, t->tiles_x, ix, t->blend, &xa, &xb, wx);
-  contribution(t->height, t->tiles_y, iy, t->blend, &ya, &yb, wy);
+  dcv_tile_contribution(t->width, t->tiles_x, ix, t->blend, &xa, &xb, wx);
+  dcv_tile_contribution(t->height, t->tiles_y, iy, t->blend, &ya, &yb, wy);
   for(int y = ya; y < yb; y++)
   {
     float *pixel = out->data + y * out->row_stride + (ptrdiff_t)xa * out->pixel_stride;

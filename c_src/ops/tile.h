@@ -32,6 +32,10 @@ typedef struct dcv_tile {
 } dcv_tile;
 dcv_tile dcv_tiling_at(const dcv_tiling *tiling, int ix, int iy);
 
+/* Range [*a, *b) of one axis, of `side` pixels in `tiles`, that tile i contributes to, and its weights there (up to the transform's length). The ramp around
+ * a cut X is (1 + sin(pi (x + 1/2 - X) / (2 blend))) / 2. */
+void dcv_tile_contribution(int side, int tiles, int i, int blend, int *a, int *b, float *weight);
+
 /* Reads the tile's data into `planes` (at the origin; the rest is not written). */
 void dcv_tile_load(const dcv_image *in, const dcv_tile *tile, int channels, const dcv_fft *fft, float *const *planes);
 

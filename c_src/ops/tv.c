@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "ops/tv.h"
 
+#include "../opencl/dcv_shared.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -40,7 +42,7 @@ static inline __attribute__((always_inline)) void shrink_row(const int channels,
 #pragma GCC ivdep
   for(int j = 0; j < width; j++)
   {
-    float v1[3], v2[3], square = 1e-30f;
+    float v1[3], v2[3], square = DCV_LEAST_SQUARE;
     for(int c = 0; c < channels; c++)
     {
       v1[c] = w[c] * (x[c][j + 1] - x[c][j]) + u1[c][j];

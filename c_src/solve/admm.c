@@ -29,8 +29,6 @@
 #include <math.h>
 #include <string.h>
 
-#define GROWTH 10.0f /* of rho over all iterations */
-
 static float lam(const dcv_job *job, float priority)
 {
   const int values = job->psf->size * job->psf->size * job->psf->channels;
@@ -47,7 +45,7 @@ static float rho(const dcv_job *job)
 
 static float reach(const dcv_job *job)
 {
-  return rho(job) * (job->iterations > 1 ? GROWTH : 1.0f) / job->lam;
+  return rho(job) * (job->iterations > 1 ? DCV_GROWTH : 1.0f) / job->lam;
 }
 
 static int transforms(const dcv_job *job, bool unknown)
@@ -130,7 +128,7 @@ static void run(const dcv_job *job, const float *shared, float *work, dcv_tile_r
   }
   memset(u[0], 0, sizeof(float) * 2 * channels * plane);
   float rising = rho(job);
-  const float growth = powf(GROWTH, 1.0f / (float)DCV_MAX(job->iterations - 1, 1));
+  const float growth = powf(DCV_GROWTH, 1.0f / (float)DCV_MAX(job->iterations - 1, 1));
   for(int iteration = 0; iteration < job->iterations; iteration++)
   {
     if(iteration == 0 || unknown)

@@ -5,13 +5,11 @@
 #ifndef DCV_SOLVE_COMMON_H
 #define DCV_SOLVE_COMMON_H
 
+#include "../opencl/dcv_shared.h"
 #include "ops/boundary.h"
 #include "ops/colour.h"
 #include "ops/convolution.h"
 #include "solve/solver.h"
-
-#define DCV_OMEGA 1.9f  /* over-relaxation of unknown data */
-#define DCV_CHROMA 2.0f /* weight of chroma differences */
 
 static inline int dcv_job_otfs(const dcv_job *job)
 {

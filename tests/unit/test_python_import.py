@@ -33,6 +33,7 @@ def test_every_status_has_its_exception() -> None:
         7: RuntimeError,
         8: ValueError,
         9: ValueError,
+        10: RuntimeError,
     }
     for status, kind in BY_STATUS.items():
         with pytest.raises(kind, match=r"\w") as caught:

@@ -147,6 +147,13 @@ class Deblur:
     overwrite: bool
     report: Report
 
+    def restore(self, array: np.ndarray, axis: int | None, psf: np.ndarray, values: dict[str, Any], watch: Stopwatch) -> tuple[dcv.Plan, np.ndarray]:
+        """The closed plan and the restored picture."""
+        with watch("plan"), self.report.progress("measuring") as progress:
+            plan = dcv.Plan(array, psf, channel_axis=axis, flavour=self.flavour, progress=progress, log=self.report.log, **values)
+        with plan, watch("restore"), self.report.progress("restoring") as progress:
+            return plan, plan.execute(array, progress=progress, log=self.report.log)
+
     def file(self, source: Path, output: Path) -> dict[str, Any]:
         """Restore one file; returns what --json tells about it."""
         watch, report = Stopwatch(), self.report
@@ -183,10 +190,13 @@ class Deblur:
         values.pop("blur", None)
         if picture.integer:
             values.setdefault("saturation", INTEGER_SATURATION)
-        with watch("plan"), report.progress("measuring") as progress:
-            plan = dcv.Plan(array, psf, channel_axis=axis, flavour=self.flavour, progress=progress, log=report.log, **values)
-        with plan, watch("restore"), report.progress("restoring") as progress:
-            restored = plan.execute(array, progress=progress, log=report.log)
+        try:
+            plan, restored = self.restore(array, axis, psf, values, watch)
+        except (dcv.errors.BackendError, dcv.errors.OutOfMemoryError) as error:
+            if values.pop("backend", "cpu") == "cpu":
+                raise
+            report.note(f"{source}: {message(error)}; restored by the processor instead")
+            plan, restored = self.restore(array, axis, psf, values, watch)
         assert plan.result is not None
         picture.pixels = restored.reshape(picture.pixels.shape)
         del array, restored
@@ -431,7 +441,7 @@ def info(quiet: bool, verbose: bool, as_json: bool) -> int:
         "build": dcv.build_info(),
         "python": f"{platform.python_version()}, numpy {np.__version__}",
         "threads": dcv.max_threads(),
-        "devices": ["cpu"],
+        "devices": ["cpu", *(f"opencl {d.number}: {d.name} ({d.platform}, {d.memory >> 20} MB)" for d in dcv.devices())],
         "wisdom": {"path": str(path), "bytes": path.stat().st_size if path.exists() else 0},
     }
     if verbose:

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * cl: the admm solver on an OpenCL device. plan.c chooses the tiles and numbers, the same as for the CPU; this runs them.
+ *
+ * The picture passes in strips, one row of tiles each: a strip of the input goes to the device, its tiles are restored one after the other and added to a
+ * strip of the result in their fixed order, finished rows come back. So a device needs memory for a tile and two strips, whatever the picture's height.
+ */
+#ifndef DCV_CL_CL_H
+#define DCV_CL_CL_H
+
+#include "ops/tile.h"
+#include "solve/solver.h"
+
+/* Where to run: device number `device` in a context of the library's own, or, unless context is NULL, what a caller hands in (cl_context, cl_device_id,
+ * cl_command_queue in order). */
+typedef struct dcv_cl_target {
+  int device;
+  void *context, *id, *queue;
+  int threads; /* on the host, for the pixels of strips */
+} dcv_cl_target;
+
+/* Pictures in host memory, or cl_mem (buffers or images of four floats a pixel) of the context handed in. */
+typedef struct dcv_cl_pictures {
+  const dcv_image *in;
+  dcv_image *out;
+  void *device_in, *device_out;
+} dcv_cl_pictures;
+
+typedef struct dcv_cl dcv_cl;
+
+/* The sentence that belongs to this thread's last failure, "" without one. */
+const char *dcv_cl_message(void);
+
+/* Keeps `reason` for dcv_cl_message; returns BACKEND. */
+dcv_status dcv_cl_refused(const char *reason);
+
+int dcv_cl_devices(dcv_device *list, int most);
+
+/* Device memory of a plan. `handed_in`: for pictures on the device. */
+uint64_t dcv_cl_bytes(const dcv_job *job, const dcv_tiling *tiling, bool handed_in);
+
+/* BACKEND, MEMORY. The job's PSF is read here only. */
+dcv_status dcv_cl_create(dcv_cl **cl, const dcv_job *job, const dcv_tiling *tiling, const dcv_cl_target *target);
+void dcv_cl_destroy(dcv_cl *cl);
+
+/* Pictures of the tiling's size, checked. In host memory the restored channels of `out` are written, no others. Adds to the result's counts (pixels on the
+ * device only) and seconds. BACKEND, MEMORY, CANCELLED, DATA: `out` is then undefined. */
+dcv_status dcv_cl_run(dcv_cl *cl, const dcv_cl_pictures *pictures, const dcv_callbacks *callbacks, dcv_result *result);
+
+/* `to` <- `from`, both cl_mem of the plan's context: what is left of a picture that could not be restored. */
+dcv_status dcv_cl_copy(dcv_cl *cl, void *from, void *to);
+
+/* Frees what is kept from plan to plan: compiled programs, transforms, contexts. */
+void dcv_cl_release_all(void);
+
+/* Tests: the n-th OpenCL call or transform from now on fails once (1: the next); 0: never. count: so far in this process. */
+void dcv_cl_fail_at(long n);
+long dcv_cl_count(void);
+
+extern const char *const dcv_cl_source[]; /* of the kernels, made at build time */
+extern const unsigned dcv_cl_source_lines;
+
+#endif

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "cl/device.h"
+
+#include "cl/cl.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { DEVICES = 32, PLATFORMS = 16, PROGRAMS = 8, TRANSFORMS = 8 };
+
+/* What makes a kept thing fit. A context is alive as long as what was made in it. */
+typedef struct key {
+  cl_context context;
+  cl_device_id id;
+  int width, height, planes;
+} key;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of the three tables; the next places to give up */
+static struct {
+  cl_device_id id;
+  cl_context context;
+} contexts[DEVICES];
+static struct {
+  key key;
+  cl_program program;
+} programs[PROGRAMS];
+static struct {
+  key key;
+  dcv_cl_fft *fft;
+} transforms[TRANSFORMS];
+static int next_program, next_transform;
+
+static long calls, fail_at;
+static _Thread_local char message[512];
+
+/* ---- failures ---- */
+
+const char *dcv_cl_message(void)
+{
+  return message;
+}
+
+void dcv_cl_fail_at(long n)
+{
+  __atomic_store_n(&fail_at, n > 0 ? n : 0, __ATOMIC_SEQ_CST);
+}
+
+long dcv_cl_count(void)
+{
+  return __atomic_load_n(&calls, __ATOMIC_SEQ_CST);
+}
+
+bool dcv_cl_injected(void)
+{
+  __atomic_add_fetch(&calls, 1, __ATOMIC_SEQ_CST);
+  return __atomic_load_n(&fail_at, __ATOMIC_SEQ_CST) > 0 && __atomic_sub_fetch(&fail_at, 1, __ATOMIC_SEQ_CST) == 0;
+}
+
+dcv_status dcv_cl_failed(const char *call, int code)
+{
+  snprintf(message, sizeof(message), "%.*s failed with OpenCL error %d", (int)strcspn(call, "("), call, code);
+  const bool memory = code == CL_MEM_OBJECT_ALLOCATION_FAILURE || code == CL_OUT_OF_HOST_MEMORY || code == CL_INVALID_BUFFER_SIZE;
+  return memory ? DCV_ERROR_MEMORY : DCV_ERROR_BACKEND;
+}
+
+dcv_status dcv_cl_refused(const char *reason)
+{
+  snprintf(message, sizeof(message), "%s", reason);
+  return DCV_ERROR_BACKEND;
+}
+
+static bool same(const key *a, const key *b)
+{
+  return a->context == b->context && a->id == b->id && a->width == b->width && a->height == b->height && a->planes == b->planes;
+}
+
+/* ---- devices ---- */
+
+/* All devices that are there, in the order of their platforms. */
+static int list_devices(cl_device_id *ids)
+{
+  cl_platform_id platforms[PLATFORMS];
+  cl_uint count = 0, found;
+  if(!dcv_opencl_load() || clGetPlatformIDs(PLATFORMS, platforms, &count) != CL_SUCCESS) return 0;
+  int devices = 0;
+  for(cl_uint p = 0; p < DCV_MIN(count, (cl_uint)PLATFORMS) && devices < DEVICES; p++)
+    if(clGetDeviceIDs(platforms[p], CL_DEVICE_TYPE_ALL, (cl_uint)(DEVICES - devices), ids + devices, &found) == CL_SUCCESS)
+      devices += DCV_MIN((int)found, DEVICES - devices);
+  return devices;
+}
+
+int dcv_cl_devices(dcv_device *list, int most)
+{
+  cl_device_id ids[DEVICES];
+  const int count = list_devices(ids);
+  for(int i = 0; list && i < DCV_MIN(count, most); i++)
+  {
+    dcv_device *const device = list + i;
+    memset(device, 0, sizeof(*device));
+    cl_platform_id platform;
+    cl_device_type type = 0;
+    cl_ulong memory = 0, largest = 0;
+    cl_uint units = 0;
+    clGetDeviceInfo(ids[i], CL_DEVICE_NAME, sizeof(device->name) - 1, device->name, NULL);
+    clGetDeviceInfo(ids[i], CL_DRIVER_VERSION, sizeof(device->driver) - 1, device->driver, NULL);
+    if(clGetDeviceInfo(ids[i], CL_DEVICE_PLATFORM, sizeof(platform), &platform, NULL) == CL_SUCCESS)
+      clGetPlatformInfo(platform, CL_PLATFORM_NAME, sizeof(device->platform) - 1, device->platform, NULL);
+    clGetDeviceInfo(ids[i], CL_DEVICE_TYPE, sizeof(type), &type, NULL);
+    clGetDeviceInfo(ids[i], CL_DEVICE_GLOBAL_MEM_SIZE, sizeof(memory), &memory, NULL);
+    clGetDeviceInfo(ids[i], CL_DEVICE_MAX_MEM_ALLOC_SIZE, sizeof(largest), &largest, NULL);
+    clGetDeviceInfo(ids[i], CL_DEVICE_MAX_COMPUTE_UNITS, sizeof(units), &units, NULL);
+    device->memory = memory, device->largest = largest, device->units = (int32_t)units, device->gpu = (type & CL_DEVICE_TYPE_GPU) != 0;
+  }
+  return count;
+}
+
+static dcv_status context_of(cl_device_id id, cl_context *context)
+{
+  for(int i = 0; i < DEVICES; i++)
+  {
+    if(contexts[i].id == NULL)
+    {
+      DCV_CL_MAKE(*context, clCreateContext(NULL, 1, &id, NULL, NULL, &error_));
+      contexts[i].id = id, contexts[i].context = *context;
+      return DCV_OK;
+    }
+    if(contexts[i].id == id)
+    {
+      *context = contexts[i].context;
+      return DCV_OK;
+    }
+  }
+  return dcv_cl_refused("too many OpenCL devices");
+}
+
+dcv_status dcv_cl_open(int index, cl_context *context, cl_device_id *id)
+{
+  cl_device_id ids[DEVICES];
+  if(!dcv_opencl_load()) return dcv_cl_refused("no OpenCL library on this system");
+  const int count = list_devices(ids);
+  if(count == 0) return dcv_cl_refused("no OpenCL device on this system");
+  if(index >= count) return dcv_cl_refused("no OpenCL device of this number");
+  *id = ids[index];
+  pthread_mutex_lock(&lock);
+  const dcv_status status = context_of(*id, context);
+  pthread_mutex_unlock(&lock);
+  return status;
+}
+
+/* ---- kernels ---- */
+
+static dcv_status build(cl_program program, cl_device_id id, int channels)
+{
+  char options[] = "-cl-std=CL1.2 -DDCV_CHANNELS=0";
+  options[sizeof(options) - 2] = (char)('0' + channels);
+  const cl_int code = dcv_cl_injected() ? CL_OUT_OF_RESOURCES : clBuildProgram(program, 1, &id, options, NULL, NULL);
+  if(code == CL_SUCCESS) return DCV_OK;
+  const dcv_status status = dcv_cl_failed("clBuildProgram", code);
+  const size_t length = strlen(message);
+  char log[256] = "";
+  if(clGetProgramBuildInfo(program, id, CL_PROGRAM_BUILD_LOG, sizeof(log) - 1, log, NULL) == CL_SUCCESS)
+    snprintf(message + length, sizeof(message) - length, ": %s", log);
+  return status;
+}
+
+static dcv_status make_program(cl_context context, cl_device_id id, int channels, cl_program *program)
+{
+  DCV_CL_MAKE(*program, clCreateProgramWithSource(context, dcv_cl_source_lines, (const char **)dcv_cl_source, NULL, &error_));
+  const dcv_status status = build(*program, id, channels);
+  if(status != DCV_OK) clReleaseProgram(*program);
+  return status;
+}
+
+static dcv_status find_program(const key *wanted, cl_program *program)
+{
+  for(int i = 0; i < PROGRAMS; i++)
+    if(programs[i].program && same(&programs[i].key, wanted))
+    {
+      *program = programs[i].program;
+      return DCV_OK;
+    }
+  DCV_TRY(make_program(wanted->context, wanted->id, wanted->planes, program));
+  if(programs[next_program].program) clReleaseProgram(programs[next_program].program);
+  programs[next_program].key = *wanted, programs[next_program].program = *program;
+  next_program = (next_program + 1) % PROGRAMS;
+  return DCV_OK;
+}
+
+dcv_status dcv_cl_program(cl_context context, cl_device_id id, int channels, cl_program *program)
+{
+  const key wanted = { .context = context, .id = id, .planes = channels };
+  pthread_mutex_lock(&lock);
+  dcv_status status = find_program(&wanted, program);
+  if(status == DCV_OK && clRetainProgram(*program) != CL_SUCCESS) status = dcv_cl_refused("clRetainProgram failed");
+  pthread_mutex_unlock(&lock);
+  return status;
+}
+
+/* ---- transforms ---- */
+
+dcv_status dcv_cl_fft_take(cl_context context, cl_device_id id, int width, int height, int planes, dcv_cl_fft **fft)
+{
+  const key wanted = { context, id, width, height, planes };
+  *fft = NULL;
+  if(dcv_cl_injected()) return dcv_cl_refused("VkFFT could not make a transform");
+  pthread_mutex_lock(&lock);
+  for(int i = 0; i < TRANSFORMS && !*fft; i++)
+    if(transforms[i].fft && same(&transforms[i].key, &wanted)) *fft = transforms[i].fft, transforms[i].fft = NULL;
+  pthread_mutex_unlock(&lock);
+  if(!*fft) *fft = dcv_cl_fft_create(context, id, width, height, planes);
+  return *fft ? DCV_OK : dcv_cl_refused("VkFFT could not make a transform");
+}
+
+void dcv_cl_fft_give(cl_context context, cl_device_id id, int width, int height, int planes, dcv_cl_fft *fft)
+{
+  if(!fft) return;
+  pthread_mutex_lock(&lock);
+  int place = 0;
+  while(place < TRANSFORMS && transforms[place].fft) place++;
+  dcv_cl_fft *evicted = NULL;
+  if(place == TRANSFORMS) place = next_transform, next_transform = (next_transform + 1) % TRANSFORMS, evicted = transforms[place].fft;
+  transforms[place].key = (key){ context, id, width, height, planes }, transforms[place].fft = fft;
+  pthread_mutex_unlock(&lock);
+  dcv_cl_fft_destroy(evicted);
+}
+
+void dcv_cl_release_all(void)
+{
+  pthread_mutex_lock(&lock);
+  for(int i = 0; i < TRANSFORMS; i++) dcv_cl_fft_destroy(transforms[i].fft), transforms[i].fft = NULL;
+  for(int i = 0; i < PROGRAMS; i++)
+    if(programs[i].program) clReleaseProgram(programs[i].program), programs[i].program = NULL;
+  for(int i = 0; i < DEVICES; i++)
+    if(contexts[i].id) clReleaseContext(contexts[i].context), contexts[i].id = NULL;
+  pthread_mutex_unlock(&lock);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What C and OpenCL share: constants of the formulas, and the description of a tile that kernels take. Read by both compilers: plain macros and ints only.
+ */
+#ifndef DCV_SHARED_H
+#define DCV_SHARED_H
+
+#define DCV_OMEGA 1.9f          /* over-relaxation of unknown data */
+#define DCV_CHROMA 2.0f         /* weight of chroma differences */
+#define DCV_GROWTH 10.0f        /* of rho over all iterations of admm */
+#define DCV_HOLE_PASSES 32      /* pixels from data at which a hole becomes 0 */
+#define DCV_LEAST_SQUARE 1e-30f /* keeps the norm of the shrinkage off zero */
+
+/* Orthonormal turn to luminance and chroma: 1 / sqrt 3, 1 / sqrt 2, 1 / sqrt 6. */
+#define DCV_R3 0.577350269f
+#define DCV_R2 0.707106781f
+#define DCV_R6 0.408248290f
+
+/* What a look at a tile's data finds. */
+#define DCV_HAS_UNKNOWN 1 /* non-finite or clipped values */
+#define DCV_HAS_HOLES 2   /* non-finite values */
+#define DCV_HAS_CLIPPED 4
+
+/* A tile: `plane` floats for each channel, rows of `stride` floats, the picture's data at the origin. */
+typedef struct dcv_cl_tile {
+  int width, height, columns, stride, plane; /* of the transform; columns: complex numbers in a row */
+  int data_width, data_height;
+  int edge_x, edge_y; /* pixels by which an edge is repeated into the gap */
+  int reach;          /* width of the unknown surroundings, 0 where the data do not reach the picture's frame */
+} dcv_cl_tile;
+
+/* Interleaved pixels: the strip of the picture that holds a tile's data. The tile begins at pixel (x0, y0) of it. */
+typedef struct dcv_cl_strip {
+  int width, step; /* pixels in a row, floats in a pixel */
+  int x0, y0;
+} dcv_cl_strip;
+
+#endif

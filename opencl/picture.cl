@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * picture: between interleaved pixels and the planes of a tile. Work-items are pixels unless said otherwise.
+ */
+#include "dcv_shared.h"
+
+/* Float of channel 0 of the pixel at (x, y) of the tile's data. */
+inline size_t pixel_at(const dcv_cl_strip s, const int x, const int y)
+{
+  return ((size_t)(s.y0 + y) * s.width + s.x0 + x) * s.step;
+}
+
+/* A column of the tile's data for each work-item: flags[index] gains what was found. */
+__kernel void dcv_census(const dcv_cl_strip s, const dcv_cl_tile t, const float saturation, const int index, __global const float *in, __global int *flags)
+{
+  const int x = get_global_id(0);
+  if(x >= t.data_width) return;
+  int found = 0;
+  for(int y = 0; y < t.data_height; y++)
+    for(int c = 0; c < DCV_CHANNELS; c++)
+    {
+      const float v = in[pixel_at(s, x, y) + c];
+      if(!isfinite(v)) found |= DCV_HAS_UNKNOWN | DCV_HAS_HOLES;
+      if(v >= saturation) found |= DCV_HAS_UNKNOWN | DCV_HAS_CLIPPED;
+    }
+  if(found) atomic_or(flags + index, found);
+}
+
+/* Pixels with a non-finite value, and clipped ones among the others, in `rows` rows of the strip; a column for each work-item. */
+__kernel void dcv_count(const dcv_cl_strip s, const int rows, const float saturation, __global const float *in, __global int *counts)
+{
+  const int x = get_global_id(0);
+  if(x >= s.width) return;
+  int unknown = 0, clipped = 0;
+  for(int y = 0; y < rows; y++)
+  {
+    bool finite = true, most = false;
+    for(int c = 0; c < DCV_CHANNELS; c++)
+    {
+      const float v = in[pixel_at(s, x, y) + c];
+      finite = finite && isfinite(v), most = most || v >= saturation;
+    }
+    unknown += !finite, clipped += finite && most;
+  }
+  if(unknown) atomic_add(counts, unknown);
+  if(clipped) atomic_add(counts + 1, clipped);
+}
+
+/* z <- the tile's data. */
+__kernel void dcv_load(const dcv_cl_strip s, const dcv_cl_tile t, __global const float *in, __global float *z)
+{
+  const int x = get_global_id(0), y = get_global_id(1);
+  if(x >= t.data_width || y >= t.data_height) return;
+  for(int c = 0; c < DCV_CHANNELS; c++) z[(size_t)c * t.plane + y * t.stride + x] = in[pixel_at(s, x, y) + c];
+}
+
+/* x <- weight y + (1 - weight) x where the input y is finite. */
+__kernel void dcv_fade(const dcv_cl_strip s, const dcv_cl_tile t, __global const float *weight, __global const float *in, __global float *planes)
+{
+  const int x = get_global_id(0), y = get_global_id(1);
+  if(x >= t.data_width || y >= t.data_height) return;
+  const size_t at = (size_t)y * t.stride + x;
+  const float w = weight[at];
+  for(int c = 0; c < DCV_CHANNELS; c++)
+  {
+    const float v = in[pixel_at(s, x, y) + c];
+    __global float *const to = planes + (size_t)c * t.plane + at;
+    if(isfinite(v)) *to = w * v + (1.0f - w) * *to;
+  }
+}
+
+/* A fresh strip of the result: 0 in the restored channels, which tiles are added to, the input in the others. Both strips begin at a pixel of their own. */
+__kernel void dcv_start(const dcv_cl_strip from, const dcv_cl_strip to, const int rows, __global const float *in, __global float *out)
+{
+  const int x = get_global_id(0), y = get_global_id(1);
+  if(x >= to.width || y >= rows) return;
+  for(int c = 0; c < to.step; c++) out[pixel_at(to, x, y) + c] = c < DCV_CHANNELS ? 0.0f : in[pixel_at(from, x, y) + c];
+}
+
+/* out <- out + wx wy x over width x height pixels; (left, top) is the first of them in the tile, the strip's origin the first in the picture. */
+__kernel void dcv_add(const dcv_cl_strip s, const dcv_cl_tile t, const int left, const int top, const int width, const int height, __global const float *wx,
+                      __global const float *wy, const int first_x, const int first_y, __global const float *planes, __global float *out)
+{
+  const int x = get_global_id(0), y = get_global_id(1);
+  if(x >= width || y >= height) return;
+  const float w = wx[first_x + x] * wy[first_y + y];
+  for(int c = 0; c < DCV_CHANNELS; c++) out[pixel_at(s, x, y) + c] += w * planes[(size_t)c * t.plane + (top + y) * t.stride + left + x];
+}
