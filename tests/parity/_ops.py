@@ -27,6 +27,11 @@ DECLARATIONS = """
 typedef struct { int width, height, columns, stride; size_t plane; ...; } dcv_fft;
 typedef struct { float *data; int32_t size, channels; } dcv_psf;
 typedef struct { float *data; int32_t width, height, pixel_stride; ptrdiff_t row_stride; } dcv_image;
+typedef struct { uint32_t struct_size; int32_t channels; float noise; int32_t threads, planning, blur; ...; } dcv_params;
+typedef struct { uint32_t struct_size; float confidence, noise; int32_t scales; int32_t scale_size[16], scale_rounds[16]; float scale_change[16]; double seconds; }
+  dcv_estimate_result;
+typedef struct { dcv_fft fft, small; int width, height, size; double zoom; float *filled, *Y, *slope_x, *slope_y, *dx, *dy; } dcv_blind_level;
+typedef struct { float *x, *a, *b, *rows, *small; } dcv_blind_work;
 typedef struct { int width, height, halo, blend, gap, tiles_x, tiles_y, transform_width, transform_height; ...; } dcv_tiling;
 typedef struct { int x0, y0, x1, y1; ...; } dcv_tile;
 float *dcv_alloc_floats(size_t count);
@@ -70,6 +75,24 @@ void dcv_tiling_choose(dcv_tiling *tiling, int width, int height, int halo, int 
 dcv_tile dcv_tiling_at(const dcv_tiling *tiling, int ix, int iy);
 void dcv_tile_load(const dcv_image *in, const dcv_tile *tile, int channels, const dcv_fft *fft, float *const *planes);
 void dcv_tile_add(const dcv_tiling *tiling, int ix, int iy, int channels, const dcv_fft *fft, float *const *planes, float *ramp, dcv_image *out);
+int dcv_params_init(dcv_params *params);
+int dcv_estimate_psf(const dcv_params *params, const dcv_image *window, dcv_psf *psf, const void *callbacks, dcv_estimate_result *result);
+int dcv_blind_schedule(int size, int *sizes, double *zooms);
+void dcv_blind_level_layout(dcv_blind_level *level, int width, int height, int size, double zoom);
+int dcv_blind_level_init(dcv_blind_level *level, int planning);
+void dcv_blind_level_clear(dcv_blind_level *level);
+size_t dcv_blind_level_floats(const dcv_blind_level *level);
+void dcv_blind_level_use(dcv_blind_level *level, float *memory);
+void dcv_blind_level_prepare(dcv_blind_level *level, float *rows);
+size_t dcv_blind_work_floats(const dcv_blind_level *finest);
+void dcv_blind_work_use(dcv_blind_work *work, const dcv_blind_level *finest, float *memory);
+void dcv_blind_resize(const float *window, int width, int height, size_t stride, dcv_blind_level *level, float *scratch);
+void dcv_blind_resize_psf(const float *k, int n, double zoom, int size, float *out);
+void dcv_blind_sharp(const dcv_blind_level *level, const dcv_blind_work *work, const float *k, int n, float lam);
+void dcv_blind_psf(const dcv_blind_level *level, const dcv_blind_work *work, float *k, int n);
+double dcv_blind_energy(const dcv_blind_level *level, const dcv_blind_work *work, const float *k, int n);
+void dcv_blind_clean(float *k, int n);
+void dcv_blind_centre(float *k, int n);
 double dcv_whiteness(const float *const *residual, int channels, int width, int height, int stride);
 
 typedef struct {
@@ -98,6 +121,7 @@ SOURCE = """
 #include "ops/tile.h"
 #include "ops/tv.h"
 #include "ops/whiteness.h"
+#include "solve/blind.h"
 #include "solve/prototype.h"
 #include "solve/solver.h"
 #include "solve/stop.h"

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The blind estimate of the core against pyref.
+
+The steps agree to single precision. A whole estimate decides by thresholds (gradients kept, islands dropped, starts chosen), so a difference in the
+last bit may grow; there the PSFs must correlate.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.signal
+
+from pyref import blind, pyramid
+from tests.parity import _ops
+
+
+def scene(rows: int, cols: int, seed: int = 0) -> np.ndarray:
+    """Overlapping rectangles, each of one value."""
+    rng = np.random.default_rng(seed)
+    x = np.full((rows, cols), 0.4)
+    for _ in range(rows * cols // 300):
+        i, j = rng.integers(0, rows), rng.integers(0, cols)
+        h, w = rng.integers(4, 24, 2)
+        x[i : i + h, j : j + w] = rng.random()
+    return x
+
+
+def arc(n: int) -> np.ndarray:
+    """A bent stroke, its ends near the frame of n x n."""
+    t = np.linspace(-1, 1, 200)
+    k = np.zeros((n, n))
+    r = n // 2 - 1
+    np.add.at(k, (np.rint(n // 2 + r * (t * t - 0.4)).astype(int), np.rint(n // 2 + r * t).astype(int)), 1 + 0.5 * t)
+    return k / k.sum()
+
+
+def blurred(n: int, rows: int = 110, cols: int = 120, sigma: float = 0.002) -> np.ndarray:
+    y = scipy.signal.fftconvolve(scene(rows + n - 1, cols + n - 1), arc(n), "valid")
+    return (y + sigma * np.random.default_rng(1).normal(size=y.shape)).astype(np.float32)
+
+
+def fast_size(n: int) -> int:
+    return int(_ops.load().lib.dcv_fft_fast_size(n))
+
+
+class Level:
+    """A scale of the core."""
+
+    def __init__(self, y: np.ndarray, n: int, zoom: float = 1.0) -> None:
+        module = _ops.load()
+        self.ffi, self.lib = module.ffi, module.lib
+        self.level, self.work, finest = self.ffi.new("dcv_blind_level *"), self.ffi.new("dcv_blind_work *"), self.ffi.new("dcv_blind_level *")
+        rows, cols = y.shape
+        self.lib.dcv_blind_level_layout(finest, cols, rows, n, 1.0)
+        self.lib.dcv_blind_level_layout(self.level, cols, rows, n, zoom)
+        assert self.lib.dcv_blind_level_init(self.level, 0) == 0
+        self.kept = [self.floats(self.lib.dcv_blind_level_floats(self.level)), self.floats(self.lib.dcv_blind_work_floats(finest))]
+        self.lib.dcv_blind_level_use(self.level, self.kept[0])
+        self.lib.dcv_blind_work_use(self.work, finest, self.kept[1])
+        data = np.ascontiguousarray(y, np.float32)
+        self.lib.dcv_blind_resize(self.ffi.from_buffer("float[]", data), cols, rows, cols, self.level, self.work.x)
+        self.lib.dcv_blind_level_prepare(self.level, self.work.rows)
+
+    def __del__(self) -> None:
+        self.lib.dcv_blind_level_clear(self.level)
+
+    def floats(self, count: int):
+        return self.ffi.gc(self.lib.dcv_alloc_floats(count), self.lib.dcv_release)
+
+    def plane(self, pointer) -> np.ndarray:
+        fft = self.level.fft
+        return np.frombuffer(self.ffi.buffer(pointer, 4 * fft.plane), np.float32).reshape(fft.height, fft.stride)[:, : fft.width]
+
+
+def small(k: np.ndarray) -> tuple[np.ndarray, object]:
+    data = np.ascontiguousarray(k, np.float32)
+    return data, _ops.load().ffi.from_buffer("float[]", data)
+
+
+def correlation(a: np.ndarray, b: np.ndarray) -> float:
+    return float(scipy.signal.correlate(a, b).max() / np.sqrt(np.square(a).sum() * np.square(b).sum()))
+
+
+@pytest.mark.parametrize("size", range(3, 35, 2))
+def test_schedule(size: int) -> None:
+    module = _ops.load()
+    sizes, zooms = module.ffi.new("int[8]"), module.ffi.new("double[8]")
+    count = module.lib.dcv_blind_schedule(size, sizes, zooms)
+    expected = pyramid.schedule(size)
+    assert list(sizes)[:count] == [n for n, _ in expected]
+    assert list(zooms)[:count] == pytest.approx([zoom for _, zoom in expected])
+
+
+@pytest.mark.parametrize("zoom", [1.0, 0.5**0.5, 0.5, 0.5**3.5])
+@pytest.mark.parametrize("shape", [(40, 61), (33, 16)])
+def test_window_is_resized(shape: tuple[int, int], zoom: float) -> None:
+    y = scene(*shape)
+    level = Level(y, 3, zoom)
+    expected = pyramid.resize(y, zoom)
+    found = level.plane(level.level.filled)[: level.level.height, : level.level.width]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("n", "size", "zoom"), [(3, 5, 2**0.5), (9, 9, 2**0.5), (23, 33, 2**0.5), (7, 5, 1.0)])
+def test_psf_is_resized(n: int, size: int, zoom: float) -> None:
+    k = np.random.default_rng(n).random((n, n))
+    out, pointer = small(np.zeros((size, size)))
+    _ops.load().lib.dcv_blind_resize_psf(small(k)[1], n, zoom, size, pointer)
+    np.testing.assert_allclose(out, pyramid.resize_psf(k, size, zoom), atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_clean_and_centre(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = (3, 9, 15, 21, 27, 33)[seed]
+    k = rng.random((n, n)) * (rng.random((n, n)) < 0.25) * np.linspace(0.01, 1, n)
+    k[n // 2, n // 2] = 1
+    for function, reference in (("dcv_blind_clean", blind.clean), ("dcv_blind_centre", blind.centred)):
+        out, pointer = small(k)
+        getattr(_ops.load().lib, function)(pointer, n)
+        np.testing.assert_allclose(out, reference(k), atol=1e-6)
+
+
+@pytest.mark.parametrize(("n", "lam"), [(3, 0.1), (9, 0.01), (15, 1e-3)])
+def test_steps_and_energy(n: int, lam: float) -> None:
+    y = blurred(n)
+    y = (y * blind.contrast(y)).astype(np.float64)
+    level, reference = Level(y, n), blind.Scale(y, n, fast_size)
+    k = blind.gaussian(n / 6, n)
+    level.lib.dcv_blind_sharp(level.level, level.work, small(k)[1], n, lam)
+    found, expected = level.plane(level.work.x).copy(), reference.sharp(k, lam)
+    # A gradient at the threshold may be kept by one and dropped by the other: few pixels, and those by little.
+    assert np.quantile(np.abs(found - expected), 0.9) < 2e-3
+    assert np.sqrt(np.mean((found - expected) ** 2)) < 5e-3
+
+    out, pointer = small(k)
+    level.plane(level.work.x)[:] = expected
+    level.lib.dcv_blind_psf(level.level, level.work, pointer, n)
+    # Single precision: the correlations are sums over some 10^4 pixels, of which the weak end of the spectrum is a small part.
+    np.testing.assert_allclose(out, reference.psf(expected, k), atol=5e-4)
+    assert level.lib.dcv_blind_energy(level.level, level.work, small(k)[1], n) == pytest.approx(reference.energy(k), abs=5e-3)
+
+
+@pytest.mark.parametrize("n", [5, 9, 15])
+def test_whole_estimate(n: int) -> None:
+    module = _ops.load()
+    y = blurred(n)
+    image, _kept = _ops.image_struct(y[..., None])
+    psf, data = _ops.psf_struct(np.zeros((n, n)))
+    params, result = module.ffi.new("dcv_params *"), module.ffi.new("dcv_estimate_result *")
+    module.lib.dcv_params_init(params)
+    params.channels, params.planning = 1, 0
+    result.struct_size = module.ffi.sizeof("dcv_estimate_result")
+    assert module.lib.dcv_estimate_psf(params, image, psf, module.ffi.NULL, result) == 0
+    expected = blind.estimate(y.astype(np.float64), n, size_of=fast_size)
+    assert correlation(data, expected.psf) > 0.99
+    assert correlation(data, arc(n)) > 0.8
+    assert result.noise == pytest.approx(expected.noise, rel=1e-4)
+    assert result.confidence == pytest.approx(expected.confidence, abs=0.03)
+    assert list(result.scale_size)[: result.scales] == [scale["size"] for scale in expected.scales]
+    assert list(result.scale_rounds)[: result.scales] == [scale["rounds"] for scale in expected.scales]
