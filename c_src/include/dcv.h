@@ -51,7 +51,7 @@ extern "C" {
 
 typedef enum dcv_status { /* append only */
   DCV_OK = 0,
-  DCV_ERROR_ARGUMENT = 1,  /* null pointer, or a value out of the range given in params.def */
+  DCV_ERROR_ARGUMENT = 1,  /* null pointer, or a value out of the range given in params.def (or noise, gradient < 1e-7, lam < 1e-6, but not 0) */
   DCV_ERROR_SIZE = 2,      /* picture, stride or window size not usable, or different from the plan's */
   DCV_ERROR_PSF = 3,       /* PSF of even or wrong size, negative or non-finite values, or no positive sum */
   DCV_ERROR_MEMORY = 4,    /* not enough memory */
