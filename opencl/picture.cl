@@ -20,8 +20,10 @@ __kernel void dcv_census(const dcv_cl_strip s, const dcv_cl_tile t, const float 
     for(int c = 0; c < DCV_CHANNELS; c++)
     {
       const float v = in[pixel_at(s, x, y) + c];
-      if(!isfinite(v)) found |= DCV_HAS_UNKNOWN | DCV_HAS_HOLES;
-      if(v >= saturation) found |= DCV_HAS_UNKNOWN | DCV_HAS_CLIPPED;
+      if(!isfinite(v))
+        found |= DCV_HAS_UNKNOWN | DCV_HAS_HOLES;
+      else if(v >= saturation)
+        found |= DCV_HAS_UNKNOWN | DCV_HAS_CLIPPED;
     }
   if(found) atomic_or(flags + index, found);
 }
