@@ -3,7 +3,8 @@
 
 Table: PSNR and SSIM (the frame of the PSF's radius left out), iterations, seconds on one thread. Our solvers measure noise and gradient
 themselves and stop by themselves. The prototype (its MM call, by its C form in the tests' extension) starts from the edge-padded picture with
-its defaults (lambda 1e4, step 1e-3, tolerance 1 %), at most 50 outer iterations of 5 steps; black is raised to 1e-3 of white, where it would divide by 0.
+its defaults (lambda 1e4, step 1e-3, tolerance 1 %), at most 50 outer iterations of 5 steps; black is raised to 1e-3 of white, where it would divide by 0,
+and its result is clipped to 0..1, as its program does.
 
 Stop rules (--stops) and the plot (--plot) use the reference solvers, whose states can be looked at after each iteration.
 """
@@ -86,7 +87,7 @@ def prototype(case: Case, method: str) -> dict[str, float]:
     psf = np.repeat(case.psf[..., None], 3, axis=2)
     start = time.perf_counter()
     out = _ops.prototype(image, padded, psf, window, tau=0.01, iterations=50, blind=False, repaired_tv=method.endswith("repaired"))
-    return {"seconds": time.perf_counter() - start, "iterations": len(out["whiteness"]), **measure(out["u"], case)}
+    return {"seconds": time.perf_counter() - start, "iterations": len(out["whiteness"]), **measure(np.clip(out["u"], 0, 1), case)}
 
 
 def table(rows: list[dict[str, Any]], methods: tuple[str, ...]) -> Table:
