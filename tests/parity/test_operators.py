@@ -246,8 +246,9 @@ def test_noise(shape, sigma):
     compare("noise", list(each), noise.estimate_channels(exact(y)))
     assert lib.dcv_noise_level(image, 3, level) == 0
     compare("noise", level[0], noise.estimate(exact(y)))
-    assert lib.dcv_noise_gradient(image, 3, sigma / 2, gradient) == 0
-    compare("gradient", gradient[0], noise.gradient_scale(exact(y), np.float32(sigma / 2)))
+    for white in (np.inf, 0.7):
+        assert lib.dcv_noise_gradient(image, 3, sigma / 2, white, gradient) == 0
+        compare("gradient", gradient[0], noise.gradient_scale(exact(y), np.float32(sigma / 2), np.float32(white)))
 
 
 @given(shape=st.tuples(st.integers(5, 60), st.integers(5, 60)), channels=st.integers(1, 3), seed=SEEDS, kind=st.sampled_from(["white", "smooth", "constant"]))
@@ -302,7 +303,11 @@ def test_psf_centre(size, seed):
 
 
 @pytest.mark.parametrize("sigma", [0.002, 0.02])
-@pytest.mark.parametrize("k", [psf.gaussian(2, 13), psf.disk(3), psf.motion(9, 30)], ids=["gaussian", "disk", "motion"])
+@pytest.mark.parametrize(
+    "k",
+    [psf.gaussian(2, 13), psf.disk(3), psf.motion(9, 30), psf.normalise(np.tril(np.arange(1.0, 50).reshape(7, 7)))],
+    ids=["gaussian", "disk", "motion", "lopsided"],
+)
 def test_halo(k, sigma):
     params = SimpleNamespace(rho=0.5, lam=0.1 / sigma**2, iterations=1)
     found = _ops.load().ffi.new("int *")
