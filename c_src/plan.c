@@ -133,7 +133,7 @@ static dcv_status resolve(dcv_params *params, const dcv_image *in, const dcv_psf
   DCV_TRY(dcv_image_check(in, params->channels));
   float noise = params->noise, gradient = params->gradient;
   if(noise == 0.0f) DCV_TRY(dcv_noise_level(in, params->channels, &noise));
-  if(gradient == 0.0f) DCV_TRY(dcv_noise_gradient(in, params->channels, noise, &gradient));
+  if(gradient == 0.0f) DCV_TRY(dcv_noise_gradient(in, params->channels, noise, params->saturation > 0.0f ? params->saturation : INFINITY, &gradient));
   dcv_params found = *params;
   found.noise = noise, found.gradient = gradient;
   const dcv_solver *solver = dcv_solvers[params->solver];

@@ -46,10 +46,10 @@ class Parameters:
     iterations: int = ITERATIONS
 
 
-def parameters(y, psf, sigma=None, priority=0.0, iterations=ITERATIONS):
+def parameters(y, psf, sigma=None, priority=0.0, iterations=ITERATIONS, white=None):
     """Constants of the restoration, from the whole picture.
 
-        G   = noise.gradient_scale(y, sigma)
+        G   = noise.gradient_scale(y, sigma, white)
         lam = 2.25 (sum k^2)^(-1/3) sqrt(sigma G) / sigma^2 * 5^priority
         rho = 0.05 / G
 
@@ -62,6 +62,7 @@ def parameters(y, psf, sigma=None, priority=0.0, iterations=ITERATIONS):
     psf : (n, n) or (n, n, C), sum 1
     sigma : float, standard deviation of the noise; estimated if None
     priority : float in [-1, 1], from denoise to deblur
+    white : clipping level, None if nothing is clipped
     """
     y = np.asarray(y, float)
     y = y[..., None] if y.ndim == 2 else y
@@ -69,7 +70,7 @@ def parameters(y, psf, sigma=None, priority=0.0, iterations=ITERATIONS):
         raise ValueError("priority must lie in [-1, 1]")
     sigma = noise.estimate(y) if sigma is None else float(sigma)
     sigma = max(sigma, 1e-6)
-    scale = noise.gradient_scale(y, sigma)
+    scale = noise.gradient_scale(y, sigma, np.inf if white is None else white)
     energy = float(np.mean(np.sum(np.square(psf), axis=(0, 1))))
     lam = LAM * energy ** (-1 / 3) * np.sqrt(sigma * scale) / sigma**2 * PRIORITY**priority
     return Parameters(sigma, scale, float(lam), RHO / scale, iterations)

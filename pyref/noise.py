@@ -95,11 +95,13 @@ def estimate(y):
     return float(max(np.sqrt(np.mean(estimate_channels(y) ** 2)), floor))
 
 
-def gradient_scale(y, sigma):
+def gradient_scale(y, sigma, white=np.inf):
     """Root mean square of |grad y| (all channels, both directions) without the part of the noise; at least sigma.
 
-    G^2 = mean sum_c (dx^2 + dy^2) - 4 C sigma^2; non-finite differences are left out.
+    G^2 = mean sum_c (dx^2 + dy^2) - 4 C sigma^2; non-finite differences are left out, and those with a value at or above
+    `white`: the slopes of lamps would stand for the picture.
     """
+    y = np.where(y < white, y, np.nan)
     power = 0.0
     for axis in (0, 1):
         d = np.diff(y, axis=axis) ** 2

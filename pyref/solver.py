@@ -105,7 +105,7 @@ def restore(solver, y, psf, params=None, iterations=None, white=None, dtype=np.f
     y = np.asarray(y, dtype)
     grey = y.ndim == 2
     y = y[..., None] if grey else y
-    params = solver.parameters(y, psf) if params is None else params
+    params = solver.parameters(y, psf, white=white) if params is None else params
     inside = np.s_[: y.shape[0], : y.shape[1]]
 
     def cropped(t, x, model):

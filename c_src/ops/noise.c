@@ -217,7 +217,13 @@ dcv_status dcv_noise_level(const dcv_image *in, int channels, float *sigma)
   return DCV_OK;
 }
 
-dcv_status dcv_noise_gradient(const dcv_image *in, int channels, float sigma, float *gradient)
+static float unclipped(const dcv_image *in, int x, int y, int c, float white)
+{
+  const float value = at(in, x, y, c);
+  return value < white ? value : NAN;
+}
+
+dcv_status dcv_noise_gradient(const dcv_image *in, int channels, float sigma, float white, float *gradient)
 {
   double *const rows = dcv_alloc(sizeof(double) * 4 * in->height);
   if(!rows) return DCV_ERROR_MEMORY;
@@ -229,8 +235,9 @@ dcv_status dcv_noise_gradient(const dcv_image *in, int channels, float sigma, fl
     for(int x = 0; x < in->width; x++)
       for(int c = 0; c < channels; c++)
       {
-        const double here = at(in, x, y, c);
-        const double dx = x + 1 < in->width ? at(in, x + 1, y, c) - here : NAN, dy = y + 1 < in->height ? at(in, x, y + 1, c) - here : NAN;
+        const double here = unclipped(in, x, y, c, white);
+        const double dx = x + 1 < in->width ? unclipped(in, x + 1, y, c, white) - here : NAN;
+        const double dy = y + 1 < in->height ? unclipped(in, x, y + 1, c, white) - here : NAN;
         if(isfinite(dx)) sum[0] += dx * dx, sum[1] += 1.0;
         if(isfinite(dy)) sum[2] += dy * dy, sum[3] += 1.0;
       }

@@ -10,7 +10,8 @@
  *             group, so that texture in some groups does not count. s_1, s_2: its square root, root mean square over
  *             channels, at steps 1 and 2. Noise that went through demosaicing, resizing or a coder lacks the highest frequencies, s_2 > s_1, and is
  *             extrapolated 1.4 octaves down: sigma = s_1 max(s_2 / s_1, 1)^1.4.
- *   gradient  G^2 = mean over pixels of |grad y|^2 (all channels, both directions) - 4 C sigma^2, at least sigma^2.
+ *   gradient  G^2 = mean over pixels of |grad y|^2 (all channels, both directions) - 4 C sigma^2, at least sigma^2. Differences with values at or above
+ *             `white` (INFINITY: none) are left out: the slopes of lamps would stand for the picture.
  */
 #ifndef DCV_NOISE_H
 #define DCV_NOISE_H
@@ -21,6 +22,6 @@
  * of sRGB at mid grey), nor 1e-6. DATA without a finite value. */
 dcv_status dcv_noise_level(const dcv_image *in, int channels, float *sigma);
 
-dcv_status dcv_noise_gradient(const dcv_image *in, int channels, float sigma, float *gradient);
+dcv_status dcv_noise_gradient(const dcv_image *in, int channels, float sigma, float white, float *gradient);
 
 #endif
