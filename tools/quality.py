@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Figures of merit of the restoration, beside a stored baseline.
+
+Groups: non-blind tables (true PSF, automatic strength), blind (size of the PSF given), highlights, frame, a sharp picture, awkward pictures, priority.
+Pictures come from scikit-image's wheel, or from a folder of sharp ones (--data); PSFs are the five of `scenes`, or those of an .npz file (--psfs).
+
+A figure's name ends in what it is: `_db` and `_gain` are better when higher; `_error` when lower. A change for the worse by more than its tolerance
+(0.15 dB, 10 % of an error and 0.002) makes the command fail.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import scenes
+import scipy.ndimage
+import skimage.io
+from rich.console import Console
+from rich.table import Table
+
+import dcv
+
+BASELINE = Path(__file__).resolve().parents[1] / "tests" / "quality" / "baseline.json"
+SIDE = 240
+Figures = dict[str, float]
+Keep = Callable[[str, list[np.ndarray]], None]
+
+
+def restore(y: np.ndarray, psf: np.ndarray, **options: Any) -> np.ndarray:
+    """Fully automatic but for `options`."""
+    return dcv.deconvolve(y.astype(np.float32), psf, channel_axis=-1, planning="estimate", **options)
+
+
+def pictures(folder: Path | None) -> dict[str, np.ndarray]:
+    """Sharp pictures in linear light."""
+    if folder is None:
+        return {name: scenes.sharp_picture(name) for name in scenes.PICTURES}
+    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in {".png", ".jpg", ".jpeg", ".tif", ".tiff"})
+    return {p.stem: dcv.from_srgb(np.ascontiguousarray(skimage.io.imread(p)[..., :3])) for p in found}
+
+
+def kernels(path: Path | None) -> dict[str, np.ndarray]:
+    """PSFs by name, odd and of sum 1."""
+    if path is None:
+        return scenes.psfs()
+    with np.load(path) as file:
+        squares = {name: file[name].astype(float) for name in file.files if file[name].ndim == 2 and file[name].shape[0] == file[name].shape[1]}
+    odd = {name: np.pad(k, (0, 1 - k.shape[0] % 2)) for name, k in squares.items()}
+    return {name: k / k.sum() for name, k in odd.items()}
+
+
+def known_scene(sharp: np.ndarray, psf: np.ndarray, sigma: float, seed: int, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """(blurred, sharp), `side` pixels square."""
+    return scenes.blurred(scenes.crop(sharp, side + psf.shape[0] - 1), psf, sigma, seed)
+
+
+def non_blind(sharps: dict[str, np.ndarray], psfs: dict[str, np.ndarray], sigmas: tuple[float, ...], side: int, keep: Keep) -> Figures:
+    """PSNR of the whole picture and mean gain; noise found over true noise; the frame: interior (beyond 16 px) less the outer 16 px, both less the input's."""
+    whole, gains, noise, frames, worst = [], [], [], [], np.inf
+    for p, (name, psf) in enumerate(psfs.items()):
+        for s, sigma in enumerate(sigmas):
+            for i, (picture, sharp) in enumerate(sharps.items()):
+                y, truth = known_scene(sharp, psf, sigma, 100 * p + 10 * s + i, side)
+                with dcv.Plan(y, psf, channel_axis=-1, planning="estimate") as plan:
+                    x, found = plan.execute(y), plan.info.noise
+                gain = scenes.psnr(x, truth) - scenes.psnr(y, truth)
+                whole.append(scenes.psnr(x, truth))
+                gains.append(gain)
+                noise.append(abs(np.log2(found / sigma)))
+                worst = min(worst, gain)
+                frames.append(outer_psnr(y, truth) - outer_psnr(x, truth) + scenes.psnr(x, truth, 16) - scenes.psnr(y, truth, 16))
+                if i == s == 0:
+                    keep(f"{picture}, {name}, sigma {sigma:g}: blurred, restored, true", [y, x, truth])
+    return {
+        "non-blind: mean_db": float(np.mean(whole)),
+        "non-blind: mean_gain": float(np.mean(gains)),
+        "non-blind: smallest_gain": worst,
+        "non-blind: noise, octaves, rms_error": float(np.sqrt(np.mean(np.square(noise)))),
+        "frame: loss of gain in the outer 16 px, mean, dB_error": float(np.mean(frames)),
+    }
+
+
+def outer_psnr(a: np.ndarray, b: np.ndarray, width: int = 16) -> float:
+    """PSNR of the outer pixels only."""
+    square = np.mean(np.square(a - b, dtype=np.float64), axis=2)
+    inner = square[width:-width, width:-width]
+    return float(-10 * np.log10((square.sum() - inner.sum()) / (square.size - inner.size)))
+
+
+def blind(sharps: dict[str, np.ndarray], psfs: dict[str, np.ndarray], sigmas: tuple[float, ...], side: int, keep: Keep) -> Figures:
+    """Gain with an estimated PSF whose size is given; share of pictures that improve; share within 1 dB of the true PSF's result."""
+    gains, near = [], []
+    for p, (name, psf) in enumerate(psfs.items()):
+        if psf.shape[0] > 33:
+            continue
+        for s, sigma in enumerate(sigmas):
+            for i, (picture, sharp) in enumerate(sharps.items()):
+                y, truth = known_scene(sharp, psf, sigma, 100 * p + 10 * s + i, side)
+                frame = psf.shape[0] // 2
+                found = dcv.estimate_psf(y, psf.shape[0], window=(0, 0, y.shape[1], y.shape[0]), channel_axis=-1)
+                x = restore(y, found.psf)
+                ours = scenes.aligned_psnr(x, truth, frame)
+                gains.append(ours - scenes.psnr(y, truth, 2 * frame))
+                near.append(ours > scenes.psnr(restore(y, psf), truth, 2 * frame) - 1)
+                if i == s == 0:
+                    keep(f"blind: {picture}, {name}, sigma {sigma:g}: blurred, restored, true", [y, x, truth])
+    return {
+        "blind: mean_gain": float(np.mean(gains)),
+        "blind: share that does not improve_error": float(np.mean(np.array(gains) <= 0)),
+        "blind: share not within 1 dB of the true PSF_error": 1 - float(np.mean(near)),
+    }
+
+
+def overexposed(sharp: np.ndarray, peak: float) -> np.ndarray:
+    """The picture with its brightest quarter above white, up to `peak`."""
+    return np.minimum(sharp / np.quantile(sharp, 0.75), peak)
+
+
+def with_lamps(sharp: np.ndarray, peak: float) -> np.ndarray:
+    """The picture at half brightness with seven warm lamps of 2 to 7 px."""
+    rng = np.random.default_rng(5)
+    out, (rows, cols) = 0.5 * sharp, sharp.shape[:2]
+    i, j = np.mgrid[:rows, :cols]
+    for _ in range(7):
+        place, radius = rng.uniform(30, (rows - 30, cols - 30)), rng.uniform(2, 7)
+        share = np.clip(radius + 0.5 - np.hypot(i - place[0], j - place[1]), 0, 1)[..., None]
+        out = (1 - share) * out + share * peak * np.array([1, 0.9, 0.7])
+    return out
+
+
+def highlights(sharps: dict[str, np.ndarray], psfs: dict[str, np.ndarray], side: int, keep: Keep) -> Figures:
+    """Overexposed parts and lamps, clipped at white after the blur.
+
+    Root mean square error next to them over the input's, overshoot above the brightest neighbours, gain elsewhere.
+    """
+    figures: Figures = {}
+    picture, sharp = list(sharps.items())[-1]
+    for peak in (1.05, 2, 20):
+        ratio, over, gain = [], [], []
+        for name, psf in psfs.items():
+            lit = (overexposed if peak < 2 else with_lamps)(scenes.crop(sharp, side + psf.shape[0] - 1), peak)
+            y, truth = known_scene(lit, psf, 0.005, 9, side)
+            y, seen = np.minimum(y, 1), np.minimum(truth, 1)
+            x = restore(y, psf, saturation=0.999)
+            clipped = (y >= 0.999).any(axis=2)
+            near = scipy.ndimage.binary_dilation(clipped, np.ones(psf.shape)) & ~clipped
+            beside = near & (truth.max(axis=2) < 1)
+            error = [float(np.sqrt(np.mean(np.square(np.minimum(a, 1) - seen)[beside]))) for a in (x, y)]
+            ratio.append(error[0] / error[1])
+            brightest = np.maximum(seen, scipy.ndimage.maximum_filter(y, (3, 3, 1)))
+            over.append(float(np.quantile((np.minimum(x, 1) - brightest)[beside], 0.99)))
+            gain.append(scenes.psnr(x[~near & ~clipped][:, None], truth[~near & ~clipped][:, None]))
+            gain[-1] -= scenes.psnr(y[~near & ~clipped][:, None], truth[~near & ~clipped][:, None])
+            keep(f"{picture}, {name}, clipped, up to {peak:g}: blurred, restored, true", [y, x, seen])
+        figures[f"highlights {peak:g}: beside the lamps, over the input's, worst_error"] = max(ratio)
+        figures[f"highlights {peak:g}: overshoot, 99 %, worst_error"] = max(*over, 0.0)
+        figures[f"highlights {peak:g}: elsewhere, smallest_gain"] = min(gain)
+    return figures
+
+
+def awkward(side: int, keep: Keep) -> Figures:
+    """Pictures without anything to restore, or with nothing else: largest excess over the input's range, and noise that is left."""
+    rng = np.random.default_rng(3)
+    i, j = np.mgrid[:side, :side]
+    star = np.zeros((side, side))
+    star[side // 2, side // 2] = 50.0
+    psf = dcv.psf.disk(3)
+
+    def soft(a: np.ndarray) -> np.ndarray:
+        return scipy.ndimage.convolve(a, psf, mode="mirror")
+
+    shown = {
+        "black": np.zeros((side, side)),
+        "white": np.ones((side, side)),
+        "gradient": j / (side - 1),
+        "noise": 0.5 + 0.02 * rng.normal(size=(side, side)),
+        "star": soft(star) + 0.002 * rng.normal(size=(side, side)),
+        "checkerboard": soft(0.1 + 0.8 * ((i // 12 + j // 12) % 2)) + 0.005 * rng.normal(size=(side, side)),
+    }
+    figures: Figures = {}
+    for name, grey in shown.items():
+        y = np.repeat(grey[..., None], 3, axis=2).astype(np.float32)
+        x = restore(y, psf)
+        keep(f"{name}: input, restored", [y, x])
+        if name == "noise":
+            figures["awkward: noise, deviation over the input's_error"] = float((x - 0.5).std() / (y - 0.5).std())
+        elif name == "star":
+            figures["awkward: star, undershoot over its height_error"] = float(max(-x.min(), 0) / x.max())
+        elif name == "checkerboard":
+            figures["awkward: checkerboard, overshoot_error"] = float(max(x.max() - 0.9, 0.1 - x.min()))
+        else:
+            figures[f"awkward: {name}, largest change_error"] = float(np.abs(x - y).max())
+    return figures
+
+
+def sharp_in(sharps: dict[str, np.ndarray], side: int) -> Figures:
+    """A sharp picture with a delta as its PSF, PSNR to itself (100 dB: untouched)."""
+    delta = np.zeros((5, 5))
+    delta[2, 2] = 1
+    distance = [np.mean(np.square(restore(scenes.crop(a, side), delta) - scenes.crop(a, side))) for a in sharps.values()]
+    return {"sharp: delta as PSF, smallest_db": float(-10 * np.log10(max(*distance, 1e-10)))}
+
+
+def priority(sharps: dict[str, np.ndarray], side: int) -> Figures:
+    """A sweep from denoise to deblur: steps that do not add sharpness, or noise, in a picture that is half flat; PSNR lost at 0 against the best step."""
+    name, sharp = next(iter(sharps.items()))
+    psf, sweep = dcv.psf.disk(3), np.linspace(-1, 1, 9)
+    y, truth = known_scene(sharp, psf, 0.01, 1, side)
+    flat = np.full_like(y, 0.4) + 0.01 * np.random.default_rng(2).normal(size=y.shape)
+    both = np.concatenate([y, flat.astype(np.float32)], axis=1)
+    detail, noise, quality = [], [], []
+    for value in sweep:
+        x = restore(both, psf, priority=float(value), noise=0.01)
+        detail.append(np.abs(np.diff(x[:, : side - 20].mean(axis=2), axis=0)).mean())
+        noise.append(x[20:-20, side + 20 : -20].std())
+        quality.append(scenes.psnr(x[:, : side - 20], truth[:, : side - 20]))
+    return {
+        "priority: steps not monotone in sharpness_error": float(np.sum(np.diff(detail) <= 0)),
+        "priority: steps not monotone in noise_error": float(np.sum(np.diff(noise) < -1e-6)),
+        "priority: PSNR lost at 0, dB_error": float(max(quality) - quality[len(sweep) // 2]),
+        f"priority: range of sharpness on {name}_gain": float(detail[-1] / detail[0]),
+    }
+
+
+def measure(
+    sharps: dict[str, np.ndarray], psfs: dict[str, np.ndarray], sigmas: tuple[float, ...], side: int, with_blind: bool, keep: Keep = lambda _n, _p: None
+) -> Figures:
+    """Every figure."""
+    figures = non_blind(sharps, psfs, sigmas, side, keep)
+    figures |= highlights(sharps, psfs, side, keep) | awkward(side, keep) | sharp_in(sharps, side) | priority(sharps, side)
+    return figures | (blind(sharps, psfs, sigmas, side, keep) if with_blind else {})
+
+
+def worse(name: str, value: float, before: float) -> bool:
+    """Whether a figure fell behind the baseline by more than its tolerance."""
+    if name.endswith("_error"):
+        return value > before + max(0.1 * abs(before), 0.002)
+    return value < before - 0.15
+
+
+def quick() -> Figures:
+    """The small part of the bench that the tests run: three pictures, five PSFs, one noise level, no estimation."""
+    return measure(pictures(None), scenes.psfs(), (0.005,), 160, with_blind=False)
+
+
+def write_page(folder: Path, figures: Figures, before: Figures, shown: list[tuple[str, list[np.ndarray]]]) -> None:
+    """index.html with the figures, and the pictures side by side."""
+    lines = []
+    for n, (title, row) in enumerate(shown):
+        strip = np.clip(dcv.to_srgb(np.clip(np.concatenate([a.astype(np.float32) for a in row], axis=1), 0, 1)), 0, 1)
+        skimage.io.imsave(folder / f"{n:03}.png", np.rint(255 * strip).astype(np.uint8), check_contrast=False)
+        lines.append(f'<h2>{html.escape(title)}</h2><img src="{n:03}.png">')
+    cells = "".join(
+        f"<tr><td>{html.escape(name)}<td>{value:.3f}<td>{before.get(name, float('nan')):.3f}" for name, value in figures.items()
+    )
+    page = f"<!doctype html><meta charset=utf-8><title>dcv: quality</title><table><tr><th>figure<th>now<th>baseline{cells}</table>{''.join(lines)}"
+    (folder / "index.html").write_text(page, "utf-8")
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder of sharp pictures; default: scikit-image's.")
+@click.option("--psfs", "psf_file", type=click.Path(exists=True, path_type=Path), help=".npz file of square arrays; default: the five of the comparison.")
+@click.option("--blind/--no-blind", "with_blind", default=True, help="Estimate PSFs, too.")
+@click.option("--quick", "quick_", is_flag=True, help="Only what the tests measure.")
+@click.option("--page", type=click.Path(file_okay=False, path_type=Path), help="Write index.html and pictures into this folder.")
+@click.option("--json", "as_json", is_flag=True, help="The figures as one JSON object on stdout.")
+@click.option("--store", is_flag=True, help="Make the figures of --quick the baseline.")
+def main(data: Path | None, psf_file: Path | None, with_blind: bool, quick_: bool, page: Path | None, as_json: bool, store: bool) -> None:
+    """Measure the quality of restorations."""
+    shown: list[tuple[str, list[np.ndarray]]] = []
+    figures = quick() if quick_ or store else measure(
+        pictures(data), kernels(psf_file), (0.002, 0.01, 0.02), SIDE, with_blind, lambda name, row: shown.append((name, row))
+    )  # fmt: skip
+    if store:
+        BASELINE.write_text(json.dumps({name: round(value, 4) for name, value in figures.items()}, indent=2) + "\n", "utf-8")
+    before: Figures = json.loads(BASELINE.read_text("utf-8")) if quick_ or store else {}
+    if page:
+        page.mkdir(parents=True, exist_ok=True)
+        write_page(page, figures, before, shown)
+    if as_json:
+        print(json.dumps(figures, indent=2))
+    else:
+        table = Table("figure", "now", "baseline")
+        for name, value in figures.items():
+            table.add_row(name, f"{value:.3f}", f"{before[name]:.3f}" if name in before else "")
+        Console(width=120).print(table)
+    behind = [name for name, value in figures.items() if name in before and worse(name, value, before[name])]
+    if behind:
+        print("worse than the baseline: " + "; ".join(behind), file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
