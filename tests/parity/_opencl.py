@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Restoration with either backend, with the failures that tests ask for: a cffi extension against the static library, as in `_ops`."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import sys
+import sysconfig
+from functools import cache
+from typing import Any
+
+import cffi
+import numpy as np
+
+from tests.parity._ops import CORE, ROOT, _flags
+
+DECLARATIONS = """
+typedef struct {
+  int backend, device, solver, channels, width, height, tile, halo, iterations, psf_size, psf_channels, cancel_at;
+  float noise, gradient, saturation;
+  long fail_at;
+} cl_call;
+typedef struct { int status, create_status, tiles; long calls; int64_t unknown, clipped; uint64_t bytes; const char *message; } cl_answer;
+void cl_restore(const cl_call *call, const float *in, float *out, const float *psf, cl_answer *answer);
+void cl_restore_there(const cl_call *call, void *in, void *out, const float *psf, void *context, void *device, void *queue, cl_answer *answer);
+int dcv_devices(void *list, int most);
+void dcv_devices_release(void);
+"""
+
+SOURCE = """
+#include "cl/cl.h"
+#include "dcv.h"
+
+typedef struct {
+  int backend, device, solver, channels, width, height, tile, halo, iterations, psf_size, psf_channels, cancel_at;
+  float noise, gradient, saturation;
+  long fail_at;
+} cl_call;
+typedef struct { int status, create_status, tiles; long calls; int64_t unknown, clipped; uint64_t bytes; const char *message; } cl_answer;
+
+static int cancelled(void *left)
+{
+  return *(int *)left > 0 && --*(int *)left == 0;
+}
+
+static dcv_params params_of(const cl_call *call)
+{
+  dcv_params params;
+  dcv_params_init(&params);
+  params.backend = call->backend, params.device = call->device, params.solver = call->solver, params.channels = call->channels;
+  params.tile = call->tile, params.halo = call->halo, params.iterations = call->iterations;
+  params.noise = call->noise, params.gradient = call->gradient, params.saturation = call->saturation;
+  return params;
+}
+
+static void finish(dcv_plan *plan, int status, const dcv_result *result, long before, cl_answer *answer)
+{
+  dcv_plan_info info = { .struct_size = sizeof(info) };
+  dcv_plan_describe(plan, &info);
+  answer->status = status, answer->bytes = info.bytes, answer->tiles = info.tiles_x * info.tiles_y;
+  answer->unknown = result->unknown_pixels, answer->clipped = result->clipped_pixels;
+  answer->calls = dcv_cl_count() - before, answer->message = dcv_backend_message();
+  dcv_cl_fail_at(0);
+  dcv_plan_destroy(plan);
+}
+
+static void cl_restore(const cl_call *call, const float *in, float *out, const float *psf, cl_answer *answer)
+{
+  const dcv_params params = params_of(call);
+  const dcv_psf kernel = { (float *)psf, call->psf_size, call->psf_channels };
+  const dcv_image from = { (float *)in, call->width, call->height, call->channels, (ptrdiff_t)call->width * call->channels };
+  dcv_image to = from;
+  to.data = out;
+  int left = call->cancel_at;
+  const dcv_callbacks callbacks = { .cancelled = cancelled, .user = &left };
+  const long before = dcv_cl_count();
+  dcv_plan *plan;
+  dcv_result result = { .struct_size = sizeof(result) };
+  dcv_cl_fail_at(call->fail_at);
+  answer->create_status = dcv_plan_create(&plan, &params, call->width, call->height, &kernel);
+  finish(plan, plan ? dcv_plan_execute(plan, &from, &to, &callbacks, &result) : answer->create_status, &result, before, answer);
+}
+
+static void cl_restore_there(const cl_call *call, void *in, void *out, const float *psf, void *context, void *device, void *queue, cl_answer *answer)
+{
+  const dcv_params params = params_of(call);
+  const dcv_psf kernel = { (float *)psf, call->psf_size, call->psf_channels };
+  const long before = dcv_cl_count();
+  dcv_plan *plan;
+  dcv_result result = { .struct_size = sizeof(result) };
+  dcv_cl_fail_at(call->fail_at);
+  answer->create_status = dcv_plan_create_cl(&plan, &params, call->width, call->height, &kernel, context, device, queue);
+  finish(plan, plan ? dcv_plan_execute_cl(plan, in, out, NULL, &result) : answer->create_status, &result, before, answer);
+}
+"""
+
+
+@cache
+def load() -> Any:
+    """The extension module (ffi, lib); None when the library was built without OpenCL."""
+    library = ROOT / os.environ.get("DCV_BUILD", "build/release") / "c_src/libdcv.a"
+    content = library.read_bytes()
+    if b"dcv_cl_fail_at" not in content:
+        return None
+    digest = hashlib.sha256((DECLARATIONS + SOURCE + sysconfig.get_config_var("EXT_SUFFIX")).encode() + content)
+    name = "_dcv_opencl"
+    folder = ROOT / "build" / f"ops-{digest.hexdigest()[:16]}"
+    built = folder / (name + sysconfig.get_config_var("EXT_SUFFIX"))
+    if not built.exists():
+        ffi = cffi.FFI()
+        ffi.cdef(DECLARATIONS)
+        ffi.set_source(
+            name,
+            SOURCE,
+            include_dirs=[str(CORE), str(CORE / "include")],
+            extra_objects=[str(library)],
+            extra_compile_args=["-std=c11", "-fopenmp", "-D_POSIX_C_SOURCE=200809L"],
+            extra_link_args=["-fopenmp", *_flags("--libs"), "-lpthread", "-ldl", "-lm"],
+        )
+        ffi.compile(tmpdir=str(folder))
+    spec = importlib.util.spec_from_file_location(name, built)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _call(shape: tuple[int, int, int], psf: np.ndarray, values: dict[str, Any]) -> tuple[Any, Any, np.ndarray]:
+    module = load()
+    planes = np.ascontiguousarray(psf[None] if psf.ndim == 2 else np.moveaxis(psf, -1, 0), np.float32)
+    height, width, channels = shape
+    fields = {"noise": 3e-3, "gradient": 0.03, "width": width, "height": height, "channels": channels, "psf_size": planes.shape[1],
+              "psf_channels": planes.shape[0]} | values  # fmt: skip
+    return module.ffi.new("cl_call *", fields), module.ffi.new("cl_answer *"), planes
+
+
+def restore(y: np.ndarray, psf: np.ndarray, *, opencl: bool, **values: Any) -> tuple[np.ndarray, Any]:
+    """Restored (M, N, C) and the answer."""
+    y = np.ascontiguousarray(y, np.float32)
+    call, answer, planes = _call(y.shape, psf, {"backend": int(opencl)} | values)
+    out = np.full_like(y, 7)
+    floats = [load().ffi.from_buffer("float[]", a) for a in (y, out, planes)]
+    load().lib.cl_restore(call, *floats, answer)
+    return out, answer
+
+
+def restore_there(shape: tuple[int, int, int], source: int, target: int, psf: np.ndarray, handles: list[int], **values: Any) -> Any:
+    """From and to cl_mem handles in a context handed in; `handles`: of context, device and queue."""
+    call, answer, planes = _call(shape, psf, values)
+    ffi = load().ffi
+    pointers = [ffi.cast("void *", handle) for handle in (source, target, *handles)]
+    load().lib.cl_restore_there(call, *pointers[:2], ffi.from_buffer("float[]", planes), *pointers[2:], answer)
+    return answer

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The OpenCL backend against the CPU, on the first device found (PoCL serves): whole path, pictures on the device, failures, cancelling, leaks, locale."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.parity import _opencl
+from tests.parity.record import compare
+
+BACKEND, CANCELLED, DATA = 10, 5, 9
+
+
+@pytest.fixture(autouse=True, scope="module")
+def library() -> None:
+    if _opencl.load() is None:
+        pytest.skip("the library was built without OpenCL (-Dopencl)")
+    if _opencl.load().lib.dcv_devices(_opencl.load().ffi.NULL, 0) == 0:
+        pytest.skip("no OpenCL platform here (PoCL would do)")
+
+
+def psf_of(size: int, *, channels: int | None = None) -> np.ndarray:
+    r = np.arange(size) - size // 2
+    shapes = [np.exp(-(r[:, None] ** 2 + (r[None, :] + c) ** 2) / (2 * (size / 6) ** 2)) for c in range(channels or 1)]
+    planes = np.stack([s / s.sum() for s in shapes], -1).astype(np.float32)
+    return planes if channels else planes[..., 0]
+
+
+def scene(rows: int, cols: int, channels: int = 3) -> np.ndarray:
+    """Edges, a gradient and noise, 0 to 1."""
+    rng = np.random.default_rng(5)
+    i, j = np.mgrid[:rows, :cols]
+    base = 0.4 + 0.3 * np.sign(np.sin(i / 9.0) * np.cos(j / 13.0)) + 0.2 * j / cols
+    return (base[..., None] * np.linspace(1, 0.6, channels) + 0.003 * rng.standard_normal((rows, cols, channels))).astype(np.float32)
+
+
+def with_holes(y: np.ndarray) -> np.ndarray:
+    y = y.copy()
+    y[20:60, 30:45] = np.nan
+    y[90, 10:100, 0] = np.inf
+    return y
+
+
+def with_lamp(y: np.ndarray) -> np.ndarray:
+    y = y.copy()
+    y[40:46, 100:108] = 1
+    return np.minimum(y, 1)
+
+
+CASES = {
+    "plain": (scene(140, 180), psf_of(9), {}),
+    "tiles": (scene(200, 260), psf_of(9), {"tile": 160, "halo": 16}),
+    "gray": (scene(129, 131, 1), psf_of(7), {}),
+    "two channels": (scene(100, 90, 2), psf_of(5), {}),
+    "psf per channel": (scene(120, 100), psf_of(7, channels=3), {}),
+    "holes": (with_holes(scene(150, 190)), psf_of(7), {"tile": 128, "halo": 16}),
+    "clipped": (scene(150, 190), psf_of(7), {"saturation": 0.85}),
+    "lamp": (with_lamp(0.2 * scene(150, 190)), psf_of(7), {"saturation": 0.99}),
+    "one iteration": (scene(60, 70), psf_of(5), {"iterations": 1}),
+    "small": (scene(1, 3), psf_of(5), {}),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_same_picture_as_the_cpu(name: str) -> None:
+    y, psf, values = CASES[name]
+    expected, cpu = _opencl.restore(y, psf, opencl=False, **values)
+    actual, device = _opencl.restore(y, psf, opencl=True, **values)
+    assert (cpu.status, device.status) == (0, 0)
+    assert (cpu.tiles, cpu.unknown, cpu.clipped) == (device.tiles, device.unknown, device.clipped)
+    assert np.abs(expected - np.where(np.isfinite(y), y, 0)).max() > 1e-3  # something happened
+    compare("opencl", actual, expected)
+
+
+def test_deterministic() -> None:
+    y, psf, values = CASES["tiles"]
+    assert np.array_equal(*(_opencl.restore(y, psf, opencl=True, **values)[0] for _ in range(2)))
+
+
+@pytest.mark.parametrize(("values", "reason"), [({"device": 31}, "no OpenCL device of this number"), ({"solver": 1}, "admm")])
+def test_refusals_have_a_reason(values: dict[str, int], reason: str) -> None:
+    _, answer = _opencl.restore(scene(40, 40), psf_of(5), opencl=True, **values)
+    assert answer.create_status == BACKEND
+    assert reason in _opencl.load().ffi.string(answer.message).decode()
+
+
+def test_cancelled_leaves_a_copy() -> None:
+    y, psf, values = CASES["tiles"]
+    for asked in (1, 3):
+        out, answer = _opencl.restore(y, psf, opencl=True, cancel_at=asked, **values)
+        assert answer.status == CANCELLED
+        assert np.array_equal(out, y)
+
+
+def test_nothing_finite() -> None:
+    y = np.full((30, 40, 3), np.nan, np.float32)
+    out, answer = _opencl.restore(y, psf_of(5), opencl=True)
+    assert answer.status == DATA and np.isnan(out).all()
+
+
+def test_any_failing_call_gives_a_status_and_no_picture() -> None:
+    y, psf, values = scene(48, 56), psf_of(3), {"iterations": 2}
+    _opencl.restore(y, psf, opencl=True, **values)
+    expected, whole = _opencl.restore(y, psf, opencl=True, **values)
+    fresh = 8  # the first calls only happen before anything is kept
+    for n in [*range(1, fresh), *range(fresh, whole.calls + 1, max(1, whole.calls // 60)), whole.calls]:
+        if n < fresh:
+            _opencl.load().lib.dcv_devices_release()
+        out, answer = _opencl.restore(y, psf, opencl=True, fail_at=n, **values)
+        assert answer.status == BACKEND, n
+        assert _opencl.load().ffi.string(answer.message), n
+        assert answer.create_status or np.array_equal(out, y), n
+        again, answer = _opencl.restore(y, psf, opencl=True, **values)
+        assert answer.status == 0 and np.array_equal(again, expected), n
+
+
+def test_plans_leave_nothing_behind() -> None:
+    y, psf = scene(32, 32, 1), psf_of(3)
+
+    def memory() -> int:
+        return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * resource.getpagesize()
+
+    for _ in range(20):
+        _opencl.restore(y, psf, opencl=True, iterations=1)
+    before = memory()
+    for _ in range(200):
+        _opencl.restore(y, psf, opencl=True, iterations=1)
+    assert memory() - before < 5e6  # a plan of this size holds 0.5 MB; measured: nothing
+
+
+@pytest.mark.parametrize("kind", ["buffer", "image"])
+def test_pictures_on_the_device(kind: str) -> None:
+    cl = pytest.importorskip("pyopencl", reason="pyopencl is not installed")
+    y, psf, values = with_holes(scene(150, 190)), psf_of(7), {"saturation": 0.9, "tile": 128, "halo": 16}
+    expected, cpu = _opencl.restore(y, psf, opencl=False, **values)
+    rgba = np.dstack([y, np.linspace(0, 1, y[..., 0].size, dtype=np.float32).reshape(y.shape[:2])]).copy()
+    context = cl.Context(cl.get_platforms()[0].get_devices()[:1])
+    queue = cl.CommandQueue(context)
+    if kind == "buffer":
+        source = cl.Buffer(context, cl.mem_flags.READ_ONLY | cl.mem_flags.COPY_HOST_PTR, hostbuf=rgba)
+        target = cl.Buffer(context, cl.mem_flags.READ_WRITE, rgba.nbytes)
+    else:
+        source, target = (cl.create_image(context, cl.mem_flags.READ_WRITE, cl.ImageFormat(cl.channel_order.RGBA, cl.channel_type.FLOAT), rgba.shape[1::-1])
+                          for _ in range(2))  # fmt: skip
+        cl.enqueue_copy(queue, source, rgba, origin=(0, 0), region=rgba.shape[1::-1])
+    handles = [context.int_ptr, context.devices[0].int_ptr, queue.int_ptr]
+    answer = _opencl.restore_there(y.shape, source.int_ptr, target.int_ptr, psf, handles, **values)
+    assert (answer.status, answer.unknown, answer.clipped, answer.tiles) == (0, cpu.unknown, cpu.clipped, cpu.tiles)
+    out = np.empty_like(rgba)
+    if kind == "buffer":
+        cl.enqueue_copy(queue, out, target)
+    else:
+        cl.enqueue_copy(queue, out, target, origin=(0, 0), region=rgba.shape[1::-1])
+    queue.finish()
+    compare("opencl", out[..., :3], expected)
+    assert np.array_equal(out[..., 3], rgba[..., 3])
+    _opencl.load().lib.dcv_devices_release()  # before pyopencl's context goes
+
+
+LOCALE_SCRIPT = """
+import locale, sys
+if sys.argv[1] != "C":
+    locale.setlocale(locale.LC_ALL, "")
+    assert locale.localeconv()["decimal_point"] == ",", "no comma"
+from tests.parity import test_opencl as t
+out, answer = t._opencl.restore(*t.CASES["tiles"][:2], opencl=True, **t.CASES["tiles"][2])
+assert answer.status == 0, answer.status
+assert sys.argv[1] == "C" or locale.localeconv()["decimal_point"] == ",", "changed"
+sys.stdout.buffer.write(out.tobytes())
+"""
+
+
+def test_decimal_comma_changes_nothing(tmp_path: Path, root: Path) -> None:
+    if not shutil.which("localedef"):
+        pytest.skip("no German locale can be made here")
+    subprocess.run(["localedef", "-i", "de_DE", "-f", "UTF-8", tmp_path / "de_DE.UTF-8"], capture_output=True, check=False)
+    outputs = []
+    for name in ("C", "de_DE.UTF-8"):
+        env = os.environ | {"LC_ALL": name, "LOCPATH": str(tmp_path), "PYTHONPATH": str(root), "POCL_CACHE_DIR": str(tmp_path / name)}
+        done = subprocess.run([sys.executable, "-c", LOCALE_SCRIPT, name], env=env, capture_output=True, check=False)
+        if b"unsupported locale" in done.stderr:
+            pytest.skip("no German locale can be made here")
+        assert done.returncode == 0, done.stderr
+        outputs.append(done.stdout)
+    assert outputs[0] == outputs[1]
