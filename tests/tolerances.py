@@ -44,7 +44,7 @@ TOLERANCES = {
     "mm": (2e-5, "as admm; the renewed weights amplify rounding; measured 2e-6"),
     "pam": (1e-5, "two transform pairs an iteration"),
     "pd": (1e-5, "as admm"),
-    "rl": (3e-4, "divides by k * x, which is kept above 0.1 sigma: rounding is amplified where the picture is black; measured 2e-5"),
+    "rl": (1e-4, "divides by k * x, which is kept above 0.1 sigma: rounding is amplified where the picture is black; measured 1e-6"),
     "solver scaling": (3e-5, "f(a x) = a f(x) for a power of two: only floors and constants could break it; rl as above"),
     # OpenCL
     "opencl": (2e-5, "whole path against the CPU, six iterations: other transforms and square roots; measured 5e-6"),
@@ -54,6 +54,6 @@ TOLERANCES = {
     "cl shrink": (3e-6, "as tv shrink; OpenCL's square root and division may be 3 units in the last place off"),
     "cl spectrum": (1e-6, "products of complex numbers and a division"),
     # stop rules, absolute
-    "stop change": (1e-2, "percent; quotient of two norms of a solver's states after up to 120 iterations"),
+    "stop change": (5e-2, "percent of values up to 100; quotient of two norms of a solver's states after up to 120 iterations; measured 9e-3"),
     "stop whiteness": (1e-4, "whiteness of a solver's residual after up to 120 iterations"),
 }
