@@ -126,10 +126,8 @@ def test_struct_round_trip(channels: int) -> None:
     assert {name: fields[name] for name in values} == values
     # 16 bits a value
     np.testing.assert_allclose(fields["psf"], psf, atol=psf.max() / 65535)
-    # a second time nothing is lost
-    again = xmp_params.unpack(xmp_params.pack(**fields))
-    np.testing.assert_allclose(again.pop("psf"), fields.pop("psf"), rtol=1e-6)
-    assert again == fields
+    # nothing is lost when other fields are edited
+    assert xmp_params.pack(**fields) == data
 
 
 def test_struct_has_the_layout_of_the_module(root: Path) -> None:
