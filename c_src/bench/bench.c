@@ -68,7 +68,8 @@ static int usage(const char *problem, const char *what)
 
 static bool check(dcv_status status, const char *what)
 {
-  if(status != DCV_OK) fprintf(stderr, "dcv-bench: %s: %s\n", what, dcv_status_string(status));
+  if(status != DCV_OK) fprintf(stderr, "dcv-bench: %s: %s%s%s\n", what, dcv_status_string(status), status == DCV_ERROR_BACKEND ? ": " : "",
+                                 status == DCV_ERROR_BACKEND ? dcv_backend_message() : "");
   return status == DCV_OK;
 }
 
@@ -321,6 +322,7 @@ static bool time_restoration(const options *opt, const dcv_image *in, dcv_image 
     table("%5d x %-5d %4d %-6.*s %3d %7.1f %7.1f %7.1f %9.4f %9.4f %6.2f %7.1f %5d %5d %-20s %8.1f\n", in->width, in->height, psf->size, length, name, threads,
           1e3 * (t1 - t0), 1e3 * (t2 - t1), 1e3 * (t3 - t2), seconds, fft, seconds / fft, 1e9 * seconds / pixels, result.iterations, info.halo, tiles,
           1e-6 * (double)info.bytes);
+    if(params.backend) table("%*s%.4f s without transfers (in %.4f s, out %.4f s)\n", 54, "", result.seconds_pixel, result.seconds_load, result.seconds_store);
     json("%s{\"width\": %d, \"height\": %d, \"psf\": %d, \"threads\": %d, \"solver\": \"%.*s\", \"noise_seconds\": %.6g, \"resolve_seconds\": %.6g, "
          "\"plan_seconds\": %.6g, \"execute_seconds\": %.6g, \"bare_fft_seconds\": %.6g, \"ratio\": %.4g, \"ns_per_pixel\": %.5g, "
          "\"iterations\": %d, \"transforms\": %d, \"transform_width\": %d, \"transform_height\": %d, \"tiles_x\": %d, \"tiles_y\": %d, "
@@ -376,6 +378,7 @@ static const char help[] =
   "  --repeat N           repetitions; medians are shown (default 5)\n"
   "  --input FILE         time on this PPM (8 or 16 bits) or PFM picture instead of a drawn one\n"
   "  --flavour NAME       fast, normal or best\n"
+  "  --device N           restore on OpenCL device N; also shows the last repetition without transfers\n"
   "  --set NAME=VALUE     any restoration parameter, e.g. iterations=5, planning=patient\n"
   "  --json               one JSON object instead of tables\n"
   "  --help\n";
@@ -494,6 +497,11 @@ static int read_options(int argc, char **argv, options *opt)
     {
       const int flavour = choice("fast|normal|best", value, strlen(value));
       good = flavour >= 0 && dcv_params_flavour(&opt->params, (dcv_flavour)flavour) == DCV_OK;
+    }
+    else if(strcmp(name, "--device") == 0)
+    {
+      good = read_list(value, 0, 31, &opt->params.device, &count) && count == 1;
+      opt->params.backend = 1;
     }
     else if(strcmp(name, "--set") == 0)
       good = set_parameter(&opt->params, value);

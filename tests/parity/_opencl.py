@@ -80,7 +80,7 @@ static void cl_restore(const cl_call *call, const float *in, float *out, const f
   dcv_result result = { .struct_size = sizeof(result) };
   dcv_cl_fail_at(call->fail_at);
   answer->create_status = dcv_plan_create(&plan, &params, call->width, call->height, &kernel);
-  finish(plan, plan ? dcv_plan_execute(plan, &from, &to, &callbacks, &result) : answer->create_status, &result, before, answer);
+  finish(plan, plan ? (int)dcv_plan_execute(plan, &from, &to, &callbacks, &result) : answer->create_status, &result, before, answer);
 }
 
 static void cl_restore_there(const cl_call *call, void *in, void *out, const float *psf, void *context, void *device, void *queue, cl_answer *answer)
@@ -92,7 +92,7 @@ static void cl_restore_there(const cl_call *call, void *in, void *out, const flo
   dcv_result result = { .struct_size = sizeof(result) };
   dcv_cl_fail_at(call->fail_at);
   answer->create_status = dcv_plan_create_cl(&plan, &params, call->width, call->height, &kernel, context, device, queue);
-  finish(plan, plan ? dcv_plan_execute_cl(plan, in, out, NULL, &result) : answer->create_status, &result, before, answer);
+  finish(plan, plan ? (int)dcv_plan_execute_cl(plan, in, out, NULL, &result) : answer->create_status, &result, before, answer);
 }
 """
 
