@@ -79,6 +79,14 @@ def test_deblur_with_a_psf_gains(suffix: str, run, folder: Path, tmp_path: Path)
     assert [entry.name for entry in tmp_path.iterdir()] == [out.name]
 
 
+def test_without_the_device_the_processor_restores(run, folder: Path, tmp_path: Path) -> None:
+    options = ["--psf", folder / "psf.tif", "--noise", 0.003]
+    run("deblur", folder / "blurred.png", tmp_path / "cpu.png", *options, "-q")
+    done = run("deblur", folder / "blurred.png", tmp_path / "out.png", *options, "--backend", "opencl", "--device", 31)
+    assert done.code == 0 and "restored by the processor instead" in done.err
+    assert (tmp_path / "out.png").read_bytes() == (tmp_path / "cpu.png").read_bytes()
+
+
 def test_deblur_blind(run, folder: Path, tmp_path: Path) -> None:
     done = run(
         "deblur", folder / "blurred.png", tmp_path / "out.png", "--blur-size", 7, "--window", "10,10,120,100",
