@@ -12,8 +12,8 @@ brighter than white.
 import numpy as np
 from scipy.ndimage import maximum_filter, uniform_filter
 
-STEEP = 1.4
-LEAST = 0.6
+STEEP = 1.15
+LEAST = 0.5
 TAIL = 0.0005
 RAMP = 2
 
@@ -53,7 +53,7 @@ def steepest(psf):
 def find(y, psf, white):
     """Where lamps reach.
 
-    With b = min(y, white): a pixel is steep when a difference of b to one of its four neighbours exceeds white min(1.4 `steepest`, 0.6); a lamp,
+    With b = min(y, white): a pixel is steep when a difference of b to one of its four neighbours exceeds white min(1.15 `steepest`, 0.5); a lamp,
     when clipped with a steep pixel within twice the PSF's `spread`; reached, when a lamp lies within the spread. Depends on pixels up to 3 spread + 5 away.
 
     Parameters

@@ -6,8 +6,8 @@
 #include <string.h>
 
 enum { DIRECTIONS = 8, RAMP = 2 };
-#define STEEP 1.4f
-#define LEAST 0.6f
+#define STEEP 1.15f
+#define LEAST 0.5f
 #define TAIL 0.0005
 
 /* Half width of a PSF's projection on its rows (or columns). */

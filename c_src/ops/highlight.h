@@ -8,7 +8,7 @@
  *
  * An overexposed sky, barely above white, is no lamp: its edges restore well. The PSF tells them apart: an edge of height 1, blurred, nowhere rises by more
  * than the peak of the PSF's projection on a line. With b = min(y, white): a pixel is steep when a difference of b to one of its four neighbours exceeds
- * white min(1.4 peak, 0.6); a lamp, when clipped with a steep pixel within twice the PSF's spread; reached, when a lamp lies within the spread.
+ * white min(1.15 peak, 0.5); a lamp, when clipped with a steep pixel within twice the PSF's spread; reached, when a lamp lies within the spread.
  */
 #ifndef DCV_HIGHLIGHT_H
 #define DCV_HIGHLIGHT_H
