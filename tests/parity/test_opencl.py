@@ -178,6 +178,7 @@ sys.stdout.buffer.write(out.tobytes())
 """
 
 
+@pytest.mark.slow  # compiles everything twice
 def test_decimal_comma_changes_nothing(tmp_path: Path, root: Path) -> None:
     if not shutil.which("localedef"):
         pytest.skip("no German locale can be made here")
