@@ -32,6 +32,4 @@ def devices() -> tuple[Device, ...]:
     def text(characters: Any) -> str:
         return str(ffi.string(characters).decode("utf-8", "replace"))
 
-    return tuple(
-        Device(i, text(d.name), text(d.platform), text(d.driver), d.memory, d.largest, d.units, bool(d.gpu)) for i, d in enumerate(found[0:count])
-    )
+    return tuple(Device(i, text(d.name), text(d.platform), text(d.driver), d.memory, d.largest, d.units, bool(d.gpu)) for i, d in enumerate(found[0:count]))
