@@ -227,6 +227,7 @@ def gaussian(sigma: float, size: int) -> np.ndarray:
 
 
 def padded(k: np.ndarray, size: int) -> np.ndarray:
+    """K (n, n) with zeros around it: (size, size)."""
     return np.pad(k, (size - k.shape[0]) // 2)
 
 
