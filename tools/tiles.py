@@ -24,11 +24,13 @@ WHOLE = 512  # a halo that leaves one tile
 
 
 def restored(picture: np.ndarray, psf: np.ndarray, **options: int) -> tuple[np.ndarray, dcv.PlanInfo]:
+    """Restored picture and how the plan worked."""
     with dcv.Plan(picture, psf, channel_axis=-1, planning="estimate", **options) as plan:
         return plan.execute(picture), plan.info
 
 
 def spread(difference: np.ndarray) -> dict[str, float]:
+    """Largest value and root mean square of absolute differences."""
     return {"largest": float(difference.max()), "rms": float(np.sqrt(np.mean(np.square(difference))))}
 
 
@@ -38,6 +40,7 @@ def spread(difference: np.ndarray) -> dict[str, float]:
 @click.option("--amplified", type=click.Path(), help="PNG of the difference of the case with the largest one inside, ten times amplified around mid grey.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def main(files: tuple[str, ...], tile: int, amplified: str | None, as_json: bool) -> None:
+    """Measure all PSFs and noise levels."""
     quarter = scenes.sharp_picture("astronaut")[:400, :400]
     sharp = np.vstack([quarter, quarter[::-1]])
     sharp = np.hstack([sharp, sharp[:, ::-1]])

@@ -243,14 +243,32 @@ static void bits_do_not_depend_on_threads(void **state)
   free_image(&in), free_image(&one), free_image(&many), free(psf.data);
 }
 
-/* 2e-4 of white RMS is the aim and holds over the whole picture. Single pixels differ more where edges are hard (5e-3), and most at the frame, whose surroundings
- * are guessed from gaps of different length (2e-2). */
+/* out <- psf * in, edges repeated, with uniform noise of that width. */
+static void blur(const dcv_image *in, const dcv_psf *psf, float noise, dcv_image *out)
+{
+  const int n = psf->size, r = n / 2;
+  for(int y = 0; y < in->height; y++)
+    for(int x = 0; x < in->width; x++)
+      for(int c = 0; c < 4; c++)
+      {
+        double v = 0.0;
+        for(int j = -r; j <= r; j++)
+          for(int i = -r; i <= r; i++)
+          {
+            const int sx = DCV_MIN(DCV_MAX(x - i, 0), in->width - 1), sy = DCV_MIN(DCV_MAX(y - j, 0), in->height - 1);
+            v += (double)psf->data[(j + r) * n + i + r] * (double)test_at(in, sx, sy)[c];
+          }
+        test_at(out, x, y)[c] = (float)v + noise * (test_random((uint32_t)(y * 65536 + x * 4 + c) + 77u) - 0.5f);
+      }
+}
+
+/* 2e-3 of white at most and 2e-4 RMS; single pixels at the frame, whose surroundings are guessed from gaps of different length, 5e-3. */
 static void tiles_agree_with_the_whole_picture(void **state)
 {
   (void)state;
   enum { W = 600, H = 420 };
-  dcv_image in = test_image(W, H, 4), whole = test_image(W, H, 4), tiled = test_image(W, H, 4);
-  test_draw(&in);
+  dcv_image sharp = test_image(W, H, 4), in = test_image(W, H, 4), whole = test_image(W, H, 4), tiled = test_image(W, H, 4);
+  test_draw(&sharp);
   const struct {
     dcv_psf_kind kind;
     int size;
@@ -260,6 +278,7 @@ static void tiles_agree_with_the_whole_picture(void **state)
   {
     dcv_psf psf = test_psf(cases[k].size, 1, cases[k].kind, cases[k].a);
     assert_ok(dcv_psf_make(&psf, cases[k].kind, cases[k].a, cases[k].b));
+    blur(&sharp, &psf, 0.035f, &in); /* standard deviation 0.01 */
     dcv_params params;
     assert_ok(dcv_params_init(&params));
     params.noise = 0.01f;
@@ -293,11 +312,11 @@ static void tiles_agree_with_the_whole_picture(void **state)
         }
     print_message("case %d: tiles against whole, largest %.1e, %.1e at the frame, RMS %.1e\n", k, largest[0], largest[1],
                   sqrt(squares / (3.0 * W * H)));
-    assert_true(largest[0] < 5e-3 && largest[1] < 2e-2);
+    assert_true(largest[0] < 2e-3 && largest[1] < 5e-3);
     assert_true(sqrt(squares / (3.0 * W * H)) < 2e-4);
     free(psf.data);
   }
-  free_image(&in), free_image(&whole), free_image(&tiled);
+  free_image(&sharp), free_image(&in), free_image(&whole), free_image(&tiled);
 }
 
 /* ---- callbacks ------------------------------------------------------------------------------------------------------------------- */
@@ -403,19 +422,7 @@ static void a_blurred_picture_gets_sharper(void **state)
   dcv_image sharp = test_image(W, H, 4), blurred = test_image(W, H, 4), out = test_image(W, H, 4);
   test_draw(&sharp);
   dcv_psf psf = test_psf(7, 1, DCV_PSF_DISK, 2.5);
-  for(int y = 0; y < H; y++)
-    for(int x = 0; x < W; x++)
-      for(int c = 0; c < 4; c++)
-      {
-        double v = 0.0;
-        for(int j = -3; j <= 3; j++)
-          for(int i = -3; i <= 3; i++)
-          {
-            const int sx = DCV_MIN(DCV_MAX(x - i, 0), W - 1), sy = DCV_MIN(DCV_MAX(y - j, 0), H - 1);
-            v += (double)psf.data[(j + 3) * 7 + i + 3] * (double)test_at(&sharp, sx, sy)[c];
-          }
-        test_at(&blurred, x, y)[c] = (float)v + 0.005f * (test_random((uint32_t)(y * 65536 + x * 4 + c) + 77u) - 0.5f);
-      }
+  blur(&sharp, &psf, 0.005f, &blurred);
   dcv_params params;
   assert_ok(dcv_params_init(&params));
   for(params.solver = solvers() - 1; params.solver >= 0; params.solver--)
