@@ -3,7 +3,8 @@
     minimise over x   lam/2 sum_known (k * x - y)^2 + sum_pixels sqrt(|w D x|^2 + e^2)
 
 Perrone and Favaro, "Total variation blind deconvolution: the devil is in the details", CVPR 2014: explicit gradient steps on the picture,
-boundaries left free. Their other half, a gradient step on the PSF and its projection (>= 0, sum 1), is `alternate`. The gradient of TV is the true one:
+boundaries left free. Their other half, a gradient step on the PSF and its
+projection (>= 0, sum 1), is not part of it: the PSF is known here. The gradient of TV is the true one:
 
     gradient = lam K^T r + D^T (w^2 D x / sqrt(|w D x|^2 + e^2)),   r the residual over known data
 
