@@ -320,12 +320,14 @@ static void step(void *user, double fraction)
   dcv_progress(e->callbacks, fmin((__atomic_load_n(&e->done, __ATOMIC_RELAXED) + 0.99 * fraction) / e->tiles, 1.0));
 }
 
-/* What every result tells; the seconds of the parts are still those of `parts`. */
-static void fill_result(dcv_result *result, const dcv_plan *plan, const dcv_result *parts, double begin)
+/* What every result tells; the counts and the seconds of the parts are those of `parts`. */
+static void fill_result(dcv_result *result, const dcv_plan *plan, const dcv_result *parts, double begin, bool identity)
 {
   if(!result) return;
   *result = *parts;
-  result->struct_size = sizeof(*result), result->iterations = plan->job.iterations, result->stop = DCV_STOP_ITERATIONS;
+  result->struct_size = sizeof(*result);
+  result->iterations = identity ? 0 : plan->job.iterations;
+  result->stop = identity ? DCV_STOP_IDENTITY : DCV_STOP_ITERATIONS;
   result->seconds = dcv_seconds() - begin;
 }
 
@@ -341,8 +343,7 @@ dcv_status dcv_plan_execute_cl(dcv_plan *plan, void *in, void *out, const dcv_ca
   if(identity || status == DCV_ERROR_CANCELLED || status == DCV_ERROR_DATA) DCV_TRY(dcv_cl_copy(plan->cl, in, out));
   DCV_TRY(status);
   dcv_progress(callbacks, 1.0);
-  fill_result(result, plan, &parts, begin);
-  if(result && identity) result->stop = DCV_STOP_IDENTITY, result->iterations = 0;
+  fill_result(result, plan, &parts, begin, identity);
   return DCV_OK;
 }
 
@@ -362,17 +363,11 @@ dcv_status dcv_plan_execute(dcv_plan *plan, const dcv_image *in, dcv_image *out,
   double seconds_load = 0.0, seconds_fft = 0.0, seconds_pixel = 0.0, seconds_store = 0.0;
   const bool identity = is_identity(plan);
   const census pixels = copy_rows(in, out, channels, !identity, plan->job.saturation, plan->threads);
+  dcv_result parts = { .unknown_pixels = pixels.unknown, .clipped_pixels = pixels.clipped };
   if(identity && pixels.unknown == 0)
   {
     dcv_progress(callbacks, 1.0);
-    if(result)
-      *result = (dcv_result){
-        .struct_size = sizeof(*result),
-        .stop = DCV_STOP_IDENTITY,
-        .unknown_pixels = pixels.unknown,
-        .clipped_pixels = pixels.clipped,
-        .seconds = dcv_seconds() - begin,
-      };
+    fill_result(result, plan, &parts, begin, true);
     return DCV_OK;
   }
   if(pixels.unknown == (long)in->width * in->height)
@@ -383,7 +378,6 @@ dcv_status dcv_plan_execute(dcv_plan *plan, const dcv_image *in, dcv_image *out,
   if(identity) copy_rows(in, out, channels, true, INFINITY, plan->threads);
   if(plan->device)
   {
-    dcv_result parts = { .unknown_pixels = pixels.unknown, .clipped_pixels = pixels.clipped };
     const dcv_cl_pictures pictures = { .in = in, .out = out };
     const dcv_status status = dcv_cl_run(plan->cl, &pictures, callbacks, &parts);
     if(status != DCV_OK)
@@ -392,7 +386,7 @@ dcv_status dcv_plan_execute(dcv_plan *plan, const dcv_image *in, dcv_image *out,
       return status;
     }
     dcv_progress(callbacks, 1.0);
-    fill_result(result, plan, &parts, begin);
+    fill_result(result, plan, &parts, begin, false);
     return DCV_OK;
   }
 #pragma omp parallel for collapse(2) schedule(monotonic : dynamic, 1) ordered num_threads(plan->threads) \
@@ -445,21 +439,8 @@ dcv_status dcv_plan_execute(dcv_plan *plan, const dcv_image *in, dcv_image *out,
     return DCV_ERROR_CANCELLED;
   }
   dcv_progress(callbacks, 1.0);
-  if(result)
-  {
-    *result = (dcv_result){
-      .struct_size = sizeof(*result),
-      .iterations = plan->job.iterations,
-      .stop = DCV_STOP_ITERATIONS,
-      .unknown_pixels = pixels.unknown,
-      .clipped_pixels = pixels.clipped,
-      .seconds = dcv_seconds() - begin,
-      .seconds_load = seconds_load,
-      .seconds_fft = seconds_fft,
-      .seconds_pixel = seconds_pixel,
-      .seconds_store = seconds_store,
-    };
-  }
+  parts.seconds_load = seconds_load, parts.seconds_fft = seconds_fft, parts.seconds_pixel = seconds_pixel, parts.seconds_store = seconds_store;
+  fill_result(result, plan, &parts, begin, false);
   return DCV_OK;
 }
 

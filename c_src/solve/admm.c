@@ -55,7 +55,7 @@ static int transforms(const dcv_job *job, bool unknown)
 
 static size_t shared_floats(const dcv_job *job)
 {
-  return dcv_job_otfs(job) * job->fft->plane + dcv_round_floats(job->fft->columns) + dcv_round_floats(job->fft->height);
+  return dcv_job_otf_floats(job) + dcv_round_floats(job->fft->columns) + dcv_round_floats(job->fft->height);
 }
 
 /* Planes: bound, x, conj(K) Z and the model k * x of each channel, u twice; then scratch rows. */
@@ -67,8 +67,8 @@ static size_t work_floats(const dcv_job *job)
 static void prepare(const dcv_job *job, float *shared)
 {
   const dcv_fft *fft = job->fft;
-  for(int c = 0; c < dcv_job_otfs(job); c++) dcv_otf(fft, job->psf, c, shared + c * fft->plane);
-  float *const dx = shared + dcv_job_otfs(job) * fft->plane, *const dy = dx + dcv_round_floats(fft->columns);
+  dcv_job_prepare_otfs(job, shared);
+  float *const dx = shared + dcv_job_otf_floats(job), *const dy = dx + dcv_round_floats(fft->columns);
   dcv_otf_difference(fft->width, fft->columns, dx);
   dcv_otf_difference(fft->height, fft->height, dy);
 }
@@ -95,11 +95,10 @@ DCV_SIMD static void divide(const dcv_fft *fft, const float *restrict otf, const
 static void run(const dcv_job *job, const float *shared, float *work, dcv_tile_run *tile)
 {
   float *const *const z = tile->planes;
-  const bool frame = tile->frame;
   const dcv_fft *fft = job->fft;
   const int channels = job->channels;
   const size_t plane = fft->plane;
-  const float *const dx = shared + dcv_job_otfs(job) * plane, *const dy = dx + dcv_round_floats(fft->columns);
+  const float *const dx = shared + dcv_job_otf_floats(job), *const dy = dx + dcv_round_floats(fft->columns);
   float *const scratch = work + 6 * (size_t)channels * plane;
   float *bound[3], *x[3], *b[3], *model[3], *u[6], weights[3];
   const float *otf[3];
@@ -112,71 +111,47 @@ static void run(const dcv_job *job, const float *shared, float *work, dcv_tile_r
   }
   dcv_job_weights(job, weights);
   double last = dcv_seconds();
-#define LAP(part)                      \
-  do {                                 \
-    const double now_ = dcv_seconds(); \
-    tile->part += now_ - last;         \
-    last = now_;                       \
-  } while(0)
-
-  bool unknown = frame;
-  for(int c = 0; c < channels; c++)
-  {
-    unknown |= dcv_boundary_bound(fft, z[c], tile->data_width, tile->data_height, job->saturation, frame ? dcv_boundary_reach(job->psf->size / 2) : 0, bound[c]);
-    dcv_boundary_fill_holes(fft, z[c], tile->data_width, tile->data_height, model[c]);
-    dcv_boundary_extend(fft, z[c], tile->data_width, tile->data_height, tile->edge_x, tile->edge_y);
-  }
+  const bool unknown = dcv_job_start(job, tile, bound, model[0]);
   memset(u[0], 0, sizeof(float) * 2 * channels * plane);
   float rising = rho(job);
   const float growth = powf(DCV_GROWTH, 1.0f / (float)DCV_MAX(job->iterations - 1, 1));
   for(int iteration = 0; iteration < job->iterations; iteration++)
   {
+    if(unknown && iteration > 0)
+    {
+      if(dcv_job_turned(job)) dcv_colour_turn_back(fft, model);
+      dcv_job_impute(job, model, bound, z);
+    }
     if(iteration == 0 || unknown)
     {
-      /* conj(K) Z, with Z first renewed from the model; the model's planes then hold the turned z. */
-      if(iteration > 0)
-      {
-        if(dcv_job_turned(job)) dcv_colour_turn_back(fft, model);
-        for(int c = 0; c < channels; c++) dcv_boundary_impute(fft, DCV_OMEGA, model[c], bound[c], z[c]);
-      }
-      if(dcv_job_turned(job))
-        dcv_colour_turn(fft, (const float *const *)z, model);
-      else
-        for(int c = 0; c < channels; c++) memcpy(model[c], z[c], sizeof(float) * plane);
-      for(int c = 0; c < channels; c++)
-      {
-        if(iteration == 0) memcpy(x[c], model[c], sizeof(float) * plane);
-        LAP(seconds_pixel);
-        dcv_fft_forward(fft, model[c]);
-        LAP(seconds_fft);
-        dcv_convolution_correlate(fft, otf[c], model[c], b[c]);
-      }
+      dcv_lap(&last, &tile->seconds_pixel);
+      dcv_job_data(job, shared, z, iteration == 0 ? x : NULL, model, b, tile);
+      last = dcv_seconds();
     }
     dcv_tv_shrink(fft, channels, weights, rising, growth, x, u, scratch);
     for(int c = 0; c < channels; c++)
     {
-      LAP(seconds_pixel);
+      dcv_lap(&last, &tile->seconds_pixel);
       dcv_fft_forward(fft, x[c]);
-      LAP(seconds_fft);
+      dcv_lap(&last, &tile->seconds_fft);
       divide(fft, otf[c], b[c], dx, dy, rising / job->lam, weights[c], x[c]);
       if(unknown && iteration < job->iterations - 1)
       {
         dcv_convolution_multiply(fft, otf[c], x[c], model[c]);
-        LAP(seconds_pixel);
+        dcv_lap(&last, &tile->seconds_pixel);
         dcv_fft_inverse(fft, model[c]);
-        LAP(seconds_fft);
+        dcv_lap(&last, &tile->seconds_fft);
       }
-      LAP(seconds_pixel);
+      dcv_lap(&last, &tile->seconds_pixel);
       dcv_fft_inverse(fft, x[c]);
-      LAP(seconds_fft);
+      dcv_lap(&last, &tile->seconds_fft);
     }
     rising *= growth;
     if(dcv_tile_step(tile, (iteration + 1.0) / job->iterations)) return;
   }
   if(dcv_job_turned(job)) dcv_colour_turn_back(fft, x);
   for(int c = 0; c < channels; c++) memcpy(z[c], x[c], sizeof(float) * plane);
-  LAP(seconds_pixel);
-#undef LAP
+  dcv_lap(&last, &tile->seconds_pixel);
 }
 
 const dcv_solver dcv_solver_admm = {

@@ -26,6 +26,12 @@ int dcv_job_transforms(const dcv_job *job, bool unknown)
   return dcv_solver_admm.transforms(job, unknown);
 }
 
+int dcv_job_step_transforms(const dcv_job *job, bool unknown)
+{
+  (void)unknown;
+  return 4 * job->channels * job->iterations;
+}
+
 size_t dcv_job_otf_floats(const dcv_job *job)
 {
   return dcv_job_otfs(job) * job->fft->plane;

@@ -45,7 +45,8 @@ static inline void dcv_lap(double *last, double *part)
 float dcv_job_lam(const dcv_job *job, float priority); /* that of admm */
 float dcv_job_rho(const dcv_job *job);
 float dcv_job_reach(const dcv_job *job);
-int dcv_job_transforms(const dcv_job *job, bool unknown); /* of the solvers that divide in Fourier space */
+int dcv_job_transforms(const dcv_job *job, bool unknown);      /* of the solvers that divide in Fourier space */
+int dcv_job_step_transforms(const dcv_job *job, bool unknown); /* of those that blur and correlate in each iteration */
 size_t dcv_job_otf_floats(const dcv_job *job);
 void dcv_job_prepare_otfs(const dcv_job *job, float *shared);
 
@@ -55,7 +56,7 @@ bool dcv_job_start(const dcv_job *job, const dcv_tile_run *tile, float *const *b
 /* Spectra of the model <- conj(K) Z with Z the spectrum of z, turned where the job says so, which `x` (may be NULL) receives before. */
 void dcv_job_data(const dcv_job *job, const float *shared, float *const *z, float *const *x, float *const *model, float *const *b, dcv_tile_run *tile);
 
-/* z renewed from the model, planes of the turned k * x, which is turned back. */
+/* z renewed from the model, planes of k * x in the picture's own channels. */
 void dcv_job_impute(const dcv_job *job, float *const *model, float *const *bound, float *const *z);
 
 /* Asks the job's watch about the state after `iterations`; x and model are the picture's channels. */

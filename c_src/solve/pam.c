@@ -25,12 +25,6 @@ static size_t work_floats(const dcv_job *job)
   return (5 * (size_t)job->channels + 2) * job->fft->plane;
 }
 
-static int transforms(const dcv_job *job, bool unknown)
-{
-  (void)unknown;
-  return 4 * job->channels * job->iterations;
-}
-
 /* x <- v, v <- v + momentum (v - x): the point of the next gradient. */
 DCV_SIMD static void push(const dcv_fft *fft, float momentum, float *restrict x, float *restrict v)
 {
@@ -153,6 +147,6 @@ static void run(const dcv_job *job, const float *shared, float *work, dcv_tile_r
 }
 
 const dcv_solver dcv_solver_pam = {
-  .name = "pam", .iterations = 60, .most = 120, .lam = dcv_job_lam, .rho = dcv_job_rho, .reach = dcv_job_reach, .transforms = transforms,
+  .name = "pam", .iterations = 60, .most = 120, .lam = dcv_job_lam, .rho = dcv_job_rho, .reach = dcv_job_reach, .transforms = dcv_job_step_transforms,
   .shared_floats = dcv_job_otf_floats, .work_floats = work_floats, .prepare = dcv_job_prepare_otfs, .run = run,
 };

@@ -24,12 +24,6 @@ static size_t work_floats(const dcv_job *job)
   return (4 * (size_t)job->channels + 2) * job->fft->plane;
 }
 
-static int transforms(const dcv_job *job, bool unknown)
-{
-  (void)unknown;
-  return 4 * job->channels * job->iterations;
-}
-
 /* y <- max(y, lowest). */
 DCV_SIMD static void raise(const dcv_fft *fft, float lowest, float *y)
 {
@@ -138,5 +132,5 @@ static void run(const dcv_job *job, const float *shared, float *work, dcv_tile_r
 
 const dcv_solver dcv_solver_rl = {
   .name = "rl", .iterations = 50, .most = 100, .patience = 30, .lam = dcv_job_lam, .rho = dcv_job_rho, .reach = dcv_job_reach,
-  .transforms = transforms, .shared_floats = dcv_job_otf_floats, .work_floats = work_floats, .prepare = dcv_job_prepare_otfs, .run = run,
+  .transforms = dcv_job_step_transforms, .shared_floats = dcv_job_otf_floats, .work_floats = work_floats, .prepare = dcv_job_prepare_otfs, .run = run,
 };
