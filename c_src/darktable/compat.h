@@ -41,6 +41,7 @@ typedef dt_dev_pixelpipe_t compat_picker_source_t; // third argument of color_pi
 
 #define COMPAT_GUI_FREE // darktable does it
 #define COMPAT_FLAGS 0
+#define COMPAT_CL_RESULT(done) ((done) ? CL_SUCCESS : DT_OPENCL_DEFAULT_ERROR)
 #define COMPAT_EXPOSE_ARGUMENTS const float width, const float height, const float pointerx, const float pointery, const float zoom_scale
 // canvas coordinates are set up by darktable
 #define COMPAT_EXPOSE_BEGIN(dev) const float canvas_width = width, canvas_height = height, canvas_scale = zoom_scale
@@ -102,6 +103,7 @@ typedef dt_dev_pixelpipe_iop_t compat_picker_source_t;
 #define COMPAT_LEGACY_PARAMS_RESULT void *new_params, const int new_version
 
 #define COMPAT_GUI_FREE IOP_GUI_FREE
+#define COMPAT_CL_RESULT(done) (done)
 #define COMPAT_FLAGS IOP_FLAGS_CACHE_IMPORTANT_NOW // keep the result while later modules are being edited
 #define COMPAT_EXPOSE_ARGUMENTS const int32_t width, const int32_t height, const int32_t pointerx, const int32_t pointery
 #define COMPAT_EXPOSE_BEGIN(dev)                                                                                                    \

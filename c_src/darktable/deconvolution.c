@@ -18,6 +18,9 @@
 #include "common/file_location.h"
 #include "common/imagebuf.h"
 #include "common/iop_profile.h"
+#ifdef HAVE_OPENCL
+#include "common/opencl.h"
+#endif
 #include "control/control.h"
 #include "control/jobs.h"
 #include "control/signal.h"
@@ -99,6 +102,9 @@ typedef struct dt_iop_deconvolution_params_t
 } dt_iop_deconvolution_params_t;
 
 G_STATIC_ASSERT(PSF_CODEC_VALUES <= 3268);
+
+// choices of dcv_params (params.def) that the module makes itself
+enum { DCV_ADMM = 0, DCV_OPENCL = 1 };
 
 // Assumed where nothing was measured (params written by hand): a clean photograph at base sensitivity, with a blur of a pixel or two.
 #define ASSUMED_NOISE 0.005f
@@ -309,6 +315,7 @@ void cleanup_global(dt_iop_module_so_t *self)
   char *text = dcv_wisdom_export();
   if(text) g_file_set_contents(path, text, -1, NULL); // written to a temporary file and renamed
   dcv_free(text);
+  dcv_devices_release(); // what was compiled for darktable's OpenCL devices, which are still there
 }
 
 void reload_defaults(dt_iop_module_t *self)
@@ -338,6 +345,9 @@ void commit_params(dt_iop_module_t *self, dt_iop_params_t *params, dt_dev_pixelp
   d->scale = 0.0f;
   d->psf.data = d->values;
   d->state = _params_sane(&d->params) ? _make_psf(&d->params, 1.0f, &d->psf) : STATE_DAMAGED;
+  if(d->state == STATE_DAMAGED) return;
+  _core_params(&d->params, &d->core);
+  if(d->core.solver != DCV_ADMM) piece->process_cl_ready = FALSE; // quality "best"
 }
 
 // Brings PSF and parameters to the scale of the pipe. TRUE when there is something to restore.
@@ -396,10 +406,16 @@ void tiling_callback(dt_iop_module_t *self, dt_dev_pixelpipe_iop_t *piece, const
   tiling->xalign = tiling->yalign = 1;
   if(!_at_scale(d, _pipe_scale(piece, roi_in))) return;
 
-  uint64_t bytes = 0;
-  if(dcv_plan_memory(&d->core, roi_in->width, roi_in->height, &d->psf, &bytes) != DCV_OK) return;
-  // one more picture: the restored region before it is cropped
-  tiling->factor = 3.0f + bytes / (4.0f * sizeof(float) * roi_in->width * roi_in->height);
+  // One more picture: the restored region before it is cropped. On a device also two strips of the picture, which the core's answer counts with three
+  // floats a pixel, not the four of darktable's pictures: at most half a picture more. The rest is of a size that a smaller picture does not reduce.
+  dcv_params device = d->core;
+  device.backend = DCV_OPENCL;
+  uint64_t bytes = 0, bytes_cl = 0;
+  dcv_plan_memory(&d->core, roi_in->width, roi_in->height, &d->psf, &bytes);
+  dcv_plan_memory(&device, roi_in->width, roi_in->height, &d->psf, &bytes_cl); // 0 where OpenCL cannot do it
+  tiling->factor = 3.0f;
+  tiling->factor_cl = 3.5f;
+  tiling->overhead = MAX(bytes, bytes_cl);
   tiling->overlap = d->halo;
 }
 
@@ -411,6 +427,12 @@ static void _crop(const float *in, float *out, const dt_iop_roi_t *roi_in, const
   const int rows = MIN(roi_out->height, roi_in->height - (int)top);
   for(int y = 0; y < rows; y++)
     memcpy(out + (size_t)4 * roi_out->width * y, in + 4 * ((size_t)roi_in->width * (top + y) + left), row);
+}
+
+// Whether more was asked for than is to be returned.
+static inline gboolean _padded(const dt_iop_roi_t *roi_in, const dt_iop_roi_t *roi_out)
+{
+  return roi_in->width != roi_out->width || roi_in->height != roi_out->height;
 }
 
 static int _stopped(void *pipe)
@@ -434,29 +456,11 @@ static dcv_status _restore(dt_iop_deconvolution_data_t *d, dt_dev_pixelpipe_t *p
   return status;
 }
 
-void process(dt_iop_module_t *self, dt_dev_pixelpipe_iop_t *piece, const void *const ivoid, void *const ovoid,
-             const dt_iop_roi_t *const roi_in, const dt_iop_roi_t *const roi_out)
+// Tells what came of it: a trouble message, and the diagnostics line for what is seen in the darkroom.
+static void _report(dt_iop_module_t *self, dt_dev_pixelpipe_iop_t *piece, const float scale, const gboolean restored, const dcv_result *result)
 {
-  if(!dt_iop_have_required_input_format(4, self, piece->colors, ivoid, ovoid, roi_in, roi_out)) return;
-
   dt_iop_deconvolution_data_t *d = piece->data;
   dt_iop_deconvolution_gui_data_t *g = (dt_iop_deconvolution_gui_data_t *)self->gui_data;
-  const float scale = _pipe_scale(piece, roi_in);
-  dcv_result result = { .struct_size = sizeof(dcv_result) };
-  gboolean restored = FALSE;
-
-  if(_at_scale(d, scale))
-  {
-    const gboolean padded = roi_in->width != roi_out->width || roi_in->height != roi_out->height;
-    float *buffer = padded ? dt_alloc_align_float((size_t)4 * roi_in->width * roi_in->height) : ovoid;
-    d->status = DCV_ERROR_MEMORY;
-    if(buffer) d->status = _restore(d, piece->pipe, ivoid, buffer, roi_in->width, roi_in->height, &result);
-    restored = d->status == DCV_OK;
-    if(restored && padded) _crop(buffer, ovoid, roi_in, roi_out);
-    if(buffer && padded) dt_free_align(buffer);
-  }
-  if(!restored) _crop(ivoid, ovoid, roi_in, roi_out);
-
   if(d->state == STATE_DAMAGED)
     dt_iop_set_module_trouble_message(self, _("damaged parameters"),
                                       _("the stored parameters or the stored blur cannot be right:\n"
@@ -473,11 +477,92 @@ void process(dt_iop_module_t *self, dt_dev_pixelpipe_iop_t *piece, const void *c
   {
     dt_iop_gui_enter_critical_section(self);
     g->restored = restored;
-    g->result = result;
+    g->result = *result;
     g->pipe_scale = scale;
     dt_iop_gui_leave_critical_section(self);
   }
 }
+
+void process(dt_iop_module_t *self, dt_dev_pixelpipe_iop_t *piece, const void *const ivoid, void *const ovoid,
+             const dt_iop_roi_t *const roi_in, const dt_iop_roi_t *const roi_out)
+{
+  if(!dt_iop_have_required_input_format(4, self, piece->colors, ivoid, ovoid, roi_in, roi_out)) return;
+
+  dt_iop_deconvolution_data_t *d = piece->data;
+  const float scale = _pipe_scale(piece, roi_in);
+  dcv_result result = { .struct_size = sizeof(dcv_result) };
+  gboolean restored = FALSE;
+
+  if(_at_scale(d, scale))
+  {
+    const gboolean padded = _padded(roi_in, roi_out);
+    float *buffer = padded ? dt_alloc_align_float((size_t)4 * roi_in->width * roi_in->height) : ovoid;
+    d->status = DCV_ERROR_MEMORY;
+    if(buffer) d->status = _restore(d, piece->pipe, ivoid, buffer, roi_in->width, roi_in->height, &result);
+    restored = d->status == DCV_OK;
+    if(restored && padded) _crop(buffer, ovoid, roi_in, roi_out);
+    if(buffer && padded) dt_free_align(buffer);
+  }
+  if(!restored) _crop(ivoid, ovoid, roi_in, roi_out);
+  _report(self, piece, scale, restored, &result);
+}
+
+#ifdef HAVE_OPENCL
+
+// out = in, as _crop
+static gboolean _crop_cl(const int devid, cl_mem in, cl_mem out, const dt_iop_roi_t *roi_in, const dt_iop_roi_t *roi_out)
+{
+  size_t from[3] = { MAX(0, roi_out->x - roi_in->x), MAX(0, roi_out->y - roi_in->y), 0 }, to[3] = { 0, 0, 0 };
+  size_t region[3] = { MIN(roi_out->width, roi_in->width - (int)from[0]), MIN(roi_out->height, roi_in->height - (int)from[1]), 1 };
+  return dt_opencl_enqueue_copy_image(devid, in, out, from, to, region) == CL_SUCCESS;
+}
+
+// On darktable's own context, device and queue. The core keeps its compiled programs for each device, under a lock; a device serves one pipe at a time.
+static dcv_status _restore_cl(dt_iop_deconvolution_data_t *d, dt_dev_pixelpipe_t *pipe, cl_mem in, cl_mem out, const int width, const int height,
+                              dcv_result *result)
+{
+  const dt_opencl_device_t *device = darktable.opencl->dev + pipe->devid;
+  const dcv_callbacks callbacks = { .cancelled = _stopped, .user = pipe };
+  dcv_plan *plan = NULL;
+  dcv_status status = dcv_plan_create_cl(&plan, &d->core, width, height, &d->psf, device->context, device->devid, device->cmd_queue);
+  if(status == DCV_OK) status = dcv_plan_execute_cl(plan, in, out, &callbacks, result);
+  dcv_plan_destroy(plan);
+  return status;
+}
+
+// Where it fails, darktable calls process(): the picture is the same.
+int process_cl(dt_iop_module_t *self, dt_dev_pixelpipe_iop_t *piece, cl_mem in, cl_mem out, const dt_iop_roi_t *const roi_in,
+               const dt_iop_roi_t *const roi_out)
+{
+  dt_iop_deconvolution_data_t *d = piece->data;
+  const int devid = piece->pipe->devid;
+  const float scale = _pipe_scale(piece, roi_in);
+  dcv_result result = { .struct_size = sizeof(dcv_result) };
+  gboolean restored = FALSE, done;
+
+  if(_at_scale(d, scale))
+  {
+    const gboolean padded = _padded(roi_in, roi_out);
+    cl_mem target = padded ? dt_opencl_alloc_device(devid, roi_in->width, roi_in->height, 4 * sizeof(float)) : out;
+    d->status = target ? _restore_cl(d, piece->pipe, in, target, roi_in->width, roi_in->height, &result) : DCV_ERROR_MEMORY;
+    restored = d->status == DCV_OK;
+    done = restored || d->status == DCV_ERROR_CANCELLED;
+    if(done && (padded || !restored)) done = _crop_cl(devid, restored ? target : in, out, roi_in, roi_out);
+    if(padded) dt_opencl_release_mem_object(target);
+    if(restored && done) dt_print(DT_DEBUG_OPENCL, "[deconvolution] restored %d x %d pixels in %.3f secs on device %d\n", roi_in->width,
+                                  roi_in->height, result.seconds, devid);
+  }
+  else
+    done = _crop_cl(devid, in, out, roi_in, roi_out);
+
+  if(done)
+    _report(self, piece, scale, restored, &result);
+  else
+    dt_print(DT_DEBUG_OPENCL, "[deconvolution] not restored on device %d: %s: %s\n", devid, dcv_status_string(d->status), dcv_backend_message());
+  return COMPAT_CL_RESULT(done);
+}
+
+#endif
 
 // ---- estimation on full-resolution pixels -----------------------------------------------------------------------------------------
 

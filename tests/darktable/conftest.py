@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fixtures: the module built once for the darktable installed here, and darktable-cli with it. Without darktable these tests are skipped."""
 
+import importlib.machinery
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -44,16 +46,26 @@ def prefix(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="session")
+def installer():
+    """The installer's script as a module."""
+    loader = importlib.machinery.SourceFileLoader("install_darktable", str(PROJECT / "tools" / "install-darktable"))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("install_darktable", loader))
+    loader.exec_module(module)
+    return module
+
+
 class Darktable:
     """darktable-cli in a home of its own."""
 
-    def __init__(self, prefix, home):
+    def __init__(self, prefix, home, opencl=False):
         self.prefix, self.home, self.locale = prefix, home, "C.UTF-8"
+        self.backend = ["--conf", "opencl=TRUE", "--conf", "clplatform_other=TRUE"] if opencl else ["--disable-opencl"]
         home.mkdir(parents=True, exist_ok=True)
 
     def run(self, *arguments, core=(), launcher="darktable-cli-dcv", library=":memory:", timeout=300):
         binary = self.prefix / "bin" / launcher if launcher.endswith("dcv") else shutil.which(launcher)
-        core = ["--core", "--configdir", self.home, "--cachedir", self.home, "--library", library, "--disable-opencl", *core]
+        core = ["--core", "--configdir", self.home, "--cachedir", self.home, "--library", library, *self.backend, *core]
         env = {**os.environ, "HOME": str(self.home), "LC_ALL": self.locale}
         done = subprocess.run([str(a) for a in (binary, *arguments, *core)], text=True, capture_output=True, env=env, timeout=timeout)
         return done.returncode, done.stdout + done.stderr

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The installer: builds against other versions of darktable, and what it refuses."""
 
-import importlib.machinery
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -12,15 +10,6 @@ import pytest
 from conftest import PROJECT
 
 SCRIPT = PROJECT / "tools" / "install-darktable"
-
-
-@pytest.fixture(scope="module")
-def installer():
-    """The script as a module."""
-    loader = importlib.machinery.SourceFileLoader("install_darktable", str(SCRIPT))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("install_darktable", loader))
-    loader.exec_module(module)
-    return module
 
 
 @pytest.mark.slow
