@@ -1,24 +1,26 @@
 """How many iterations a solver is given: stop rules on a sample window, decided once for the whole picture.
 
-After iteration t = 1, 2 .. two numbers over known pixels:
+After iteration t = 1, 2 .. two numbers over the known values, neither clipped nor reached by a lamp (`highlight`):
 
     change     100 ||x_t - x_{t-1}|| / ||x_t - x_0||   percent, x_0 = y
     whiteness  of the residual k * x_t - y (`whiteness`; Almeida and Figueiredo 2013)
 
-Stagnation: the change stays below the tolerance three times in a row. Whiteness: `patience` iterations without a whiter residual, for solvers that diverge
-in the end (Richardson-Lucy). The state kept is the last one: under a prior the whitest residual comes too early, by up to 2 dB.
+Stagnation: the change stays below the tolerance (rl, whose steps are small: half of it) three times in a row. Whiteness: `patience` iterations
+without a whiter residual, for solvers that diverge in the end (Richardson-Lucy). The state kept is the last one: under a prior the whitest residual
+comes too early, by up to 2 dB.
 """
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from . import solver
-from .whiteness import whiteness
+from . import highlight, solver
+from .whiteness import LAGS, whiteness
 
 QUIET = 3
 WINDOW = 256
 MOST = {"mm": 40, "pd": 60, "pam": 120, "rl": 100}  # iterations of a run on the sample
-PATIENCE = {"rl": 30}
+PATIENCE = {"rl": 40}
+STAGNATION = {"rl": 0.5}  # part of the tolerance below which a change counts as none
 
 
 @dataclass
@@ -65,18 +67,20 @@ def window(y):
 def iterations(method, y, psf, params=None, tolerance=0.2, white=None, dtype=np.float64, shape=None, watch=None, patience=None):
     """Run `method` (mm, pam, pd or rl) on the sample of y (M, N, C) and say where to stop.
 
-    params are those of the whole picture (None: of y). A sample without a lag to measure or a finite pixel: the method's own number, no run.
+    params are those of the whole picture (None: of y). A sample without a lag to measure or a known value: the method's own number, no run.
     shape: as for `solver.problem`. watch(t, x, model) is called after each iteration as well; patience
     replaces the method's own.
     """
     params = method.parameters(y, psf) if params is None else params
     y = window(y)
     name = method.__name__.rpartition(".")[2]
-    known = np.isfinite(y).all(axis=2, keepdims=True)
-    if min(y.shape[:2]) <= 4 or not known.any():
+    if white is not None:
+        y = np.where(highlight.find(y, psf, white)[0][..., None], np.nan, y)
+    known = np.isfinite(y) & (y < (np.inf if white is None else white))
+    if min(y.shape[:2]) <= LAGS or not known.any():
         return Run(method.ITERATIONS)
-    y = np.where(known, y, np.nan)
-    rule, run, before = Rule(tolerance, PATIENCE.get(name, 0) if patience is None else patience), Run(MOST[name]), [y]
+    rule = Rule(STAGNATION.get(name, 1) * tolerance, PATIENCE.get(name, 0) if patience is None else patience)
+    run, before = Run(MOST[name]), [y]
 
     def norm(a):
         return np.sqrt(np.sum(np.where(known, a, 0).astype(float) ** 2))

@@ -1,9 +1,12 @@
 """Whiteness of a residual (Almeida and Figueiredo, "Parameter estimation for blind and non-blind deblurring using residual
-whiteness measures", IEEE Trans. Image Processing 22, 2013): the energy of its autocorrelation away from lag 0.
+whiteness measures", IEEE Trans. Image Processing 22, 2013): the weighted energy of its autocorrelation away from lag 0.
 """
 import numpy as np
 
 from . import fft
+
+LAGS = 4
+SPREAD = 3.0
 
 
 def autocorrelation(residual, lags):
@@ -24,17 +27,20 @@ def autocorrelation(residual, lags):
     return np.concatenate([c[: lags + 1, -lags:], c[: lags + 1, : lags + 1]], axis=1) if lags else c[:1, :1]
 
 
-def whiteness(residual, lags=4):
-    """Minus the energy of the autocorrelation over half the plane of lags up to `lags`, without lag 0; mean over channels.
+def weights(lags, spread=SPREAD):
+    """w(a, b) = exp(-(a^2 + b^2) / (2 spread^2)), laid out as `autocorrelation`; 0 for lag 0 and the lags whose opposite counts."""
+    a, b = np.mgrid[: lags + 1, -lags : lags + 1]
+    return np.exp(-(a * a + b * b) / (2 * spread**2)) * ((a > 0) | (b > 0))
 
-    0 for a white residual, more negative for structure. For white noise of m pixels and L lags in the half plane the
-    expected value is -L / m. residual: (M, N) or (M, N, C), finite, larger than `lags` both ways.
+
+def whiteness(residual, lags=LAGS):
+    """- sum of w(a, b) r(a, b)^2 over half the plane of lags up to `lags`, without lag 0; mean over channels.
+
+    0 for a white residual, more negative for structure. For white noise of m pixels the expected value is -(sum of w) / m.
+    residual: (M, N) or (M, N, C), finite, larger than `lags` both ways.
     """
     r = residual[..., None] if residual.ndim == 2 else residual
     if min(r.shape[:2]) <= lags:
         raise ValueError("the residual is smaller than the lags")
-    total = 0.0
-    for c in range(r.shape[2]):
-        a = autocorrelation(r[..., c], lags)
-        total += np.sum(a[1:] ** 2) + np.sum(a[0, lags + 1 :] ** 2)
-    return float(0 - total / r.shape[2])
+    energy = [np.sum(weights(lags) * autocorrelation(r[..., c], lags) ** 2) for c in range(r.shape[2])]
+    return float(0 - np.mean(energy))

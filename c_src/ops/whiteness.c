@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "ops/whiteness.h"
 
+#include <math.h>
+
+#define SPREAD 3.0
+
 static double mean_of(const float *r, int width, int height, int stride)
 {
   double sum = 0.0;
@@ -41,7 +45,8 @@ double dcv_whiteness(const float *const *residual, int channels, int width, int 
         const int right = b > 0 ? b : 0, left = b < 0 ? -b : 0;
         for(int i = 0; i < height - a; i++)
           correlation += product_row(r + (size_t)i * stride + left, r + (size_t)(i + a) * stride + right, mean, width - left - right);
-        sum += (correlation / power) * (correlation / power);
+        const double normalised = correlation / power;
+        sum += exp(-(a * a + b * b) / (2.0 * SPREAD * SPREAD)) * normalised * normalised;
       }
     energy += sum / channels;
   }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * whiteness: how white a residual is (Almeida and Figueiredo 2013): minus the energy of its normalised autocorrelation over half the plane of lags up to
- * DCV_WHITENESS_LAGS, without lag 0; mean over channels. 0 for a white residual, more negative for structure.
+ * whiteness: how white a residual is (Almeida and Figueiredo 2013): minus the weighted energy of its normalised autocorrelation over half the plane of
+ * lags (a, b) up to DCV_WHITENESS_LAGS, without lag 0; mean over channels. 0 for a white residual, more negative for structure.
+ *
+ *   - sum of w(a, b) r(a, b)^2,   w = exp(-(a^2 + b^2) / (2 . 3^2))
  */
 #ifndef DCV_WHITENESS_H
 #define DCV_WHITENESS_H

@@ -199,6 +199,6 @@ static void run(const dcv_job *job, const float *shared, float *work, dcv_tile_r
 }
 
 const dcv_solver dcv_solver_mm = {
-  .name = "mm", .iterations = 24, .most = 40, .lam = lam, .rho = dcv_job_rho, .reach = dcv_job_reach, .transforms = dcv_job_transforms,
+  .name = "mm", .iterations = 24, .most = 40, .stagnation = 1.0f, .lam = lam, .rho = dcv_job_rho, .reach = dcv_job_reach, .transforms = dcv_job_transforms,
   .shared_floats = shared_floats, .work_floats = work_floats, .prepare = prepare, .run = run,
 };

@@ -4,8 +4,9 @@
  *
  *   x <- x / (1 + c(x) / (lam x)) . K* (y / (K x)),   c = D* (D x / |D x|)         |D x| over directions and channels
  *
- * Richardson 1972, Lucy 1974; TV: Dey et al. 2006, eq. 7. Their constant weight belongs to Poisson noise; 1 / (lam x) makes the fixed point that of the other
- * solvers. Protected: data and k * x are kept above 0.1 sigma, the TV factor within 1/2 .. 2, |D x| above 8 / lam (below it the explicit TV step would
+ * Richardson 1972, Lucy 1974; TV: Dey et al. 2006, eq. 7. Their constant weight belongs to Poisson noise; 1 / (lam x) suits noise that does not depend on
+ * brightness. lam is 0.3 of admm's: |D x| is bounded below and chroma counts once, so that the same strength needs more weight, and with it the iteration
+ * hardly diverges. Protected: data and k * x are kept above 0.1 sigma, the TV factor within 1/2 .. 2, |D x| above 8 / lam (below it the explicit TV step would
  * swing from pixel to pixel). Unknown data follow the model (ratio 1: the
  * expectation step for missing data); a clipped pixel counts only where the model falls below it. x > 0 is the only prior besides TV.
  */
@@ -17,6 +18,12 @@
 
 #define FLOOR 0.1f
 #define SMOOTH 8.0f
+#define LAM 0.3f
+
+static float lam(const dcv_job *job, float priority)
+{
+  return LAM * dcv_job_lam(job, priority);
+}
 
 /* Planes: bound, x, ratio, gradient of TV for each channel; 1 / norm and scratch. */
 static size_t work_floats(const dcv_job *job)
@@ -131,6 +138,6 @@ static void run(const dcv_job *job, const float *shared, float *work, dcv_tile_r
 }
 
 const dcv_solver dcv_solver_rl = {
-  .name = "rl", .iterations = 50, .most = 100, .patience = 30, .lam = dcv_job_lam, .rho = dcv_job_rho, .reach = dcv_job_reach,
+  .name = "rl", .iterations = 50, .most = 100, .stagnation = 0.5f, .patience = 40, .lam = lam, .rho = dcv_job_rho, .reach = dcv_job_reach,
   .transforms = dcv_job_step_transforms, .shared_floats = dcv_job_otf_floats, .work_floats = work_floats, .prepare = dcv_job_prepare_otfs, .run = run,
 };

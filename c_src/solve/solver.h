@@ -41,6 +41,7 @@ typedef struct dcv_solver {
   const char *name;
   int iterations;     /* used when params->iterations is 0 and none is found by a run on a sample */
   int most, patience; /* of such a run (solve/stop); most 0: never made */
+  float stagnation;   /* the part of the tolerance below which a change counts as none: less than 1 where steps are small */
   float (*lam)(const dcv_job *job, float priority); /* where params->lam is 0; job->lam is not set yet */
   float (*rho)(const dcv_job *job);                 /* reported in dcv_plan_info */
   float (*reach)(const dcv_job *job);               /* largest rho / lam, for the halo (ops/halo) */

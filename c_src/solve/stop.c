@@ -2,6 +2,7 @@
 #include "solve/stop.h"
 
 #include "ops/boundary.h"
+#include "ops/highlight.h"
 #include "ops/tile.h"
 #include "ops/whiteness.h"
 
@@ -41,8 +42,8 @@ static bool stops(void *user, int iteration, float *const *x, float *const *mode
       {
         const size_t at = (size_t)i * stride + j;
         const float y = s->data[c][at];
-        s->residual[c][at] = isfinite(y) ? model[c][at] - y : 0.0f;
-        if(!isfinite(y)) continue;
+        s->residual[c][at] = isnan(y) ? 0.0f : model[c][at] - y;
+        if(isnan(y)) continue;
         const double from_before = x[c][at] - (iteration > 1 ? s->before[c][at] : y), from_data = x[c][at] - y;
         step += from_before * from_before, way += from_data * from_data;
       }
@@ -77,12 +78,12 @@ dcv_status dcv_stop_iterations(const dcv_solver *solver, const dcv_job *resolved
   dcv_job job = *resolved;
   job.fft = &fft, job.iterations = solver->most;
   const size_t work_floats = dcv_round_floats(solver->work_floats(&job)), planes = channels * fft.plane;
-  float *const shared = dcv_alloc_floats(solver->shared_floats(&job)), *const work = dcv_alloc_floats(work_floats + 4 * planes);
+  float *const shared = dcv_alloc_floats(solver->shared_floats(&job)), *const work = dcv_alloc_floats(work_floats + 4 * planes + 2 * fft.plane);
   dcv_status status = shared && work ? DCV_OK : DCV_ERROR_MEMORY;
   if(status == DCV_OK)
   {
     sample s = { .job = &job, .width = width, .height = height, .iterations = solver->most, .change = change, .whiteness = whiteness,
-                 .rule = { .tolerance = tolerance, .patience = solver->patience }, .callbacks = callbacks };
+                 .rule = { .tolerance = solver->stagnation * tolerance, .patience = solver->patience }, .callbacks = callbacks };
     float *z[3];
     for(int c = 0; c < channels; c++)
     {
@@ -91,11 +92,20 @@ dcv_status dcv_stop_iterations(const dcv_solver *solver, const dcv_job *resolved
     }
     const dcv_tile whole = { .x0 = left, .y0 = top, .x1 = left + width, .y1 = top + height };
     dcv_tile_load(in, &whole, channels, &fft, z);
-    bool finite = false;
-    for(int i = 0; i < height; i++)
-      for(int j = 0; j < width; j++) finite |= isfinite(z[0][(size_t)i * fft.stride + j]);
-    memcpy(s.data[0], z[0], sizeof(float) * planes);
-    if(finite)
+    const dcv_highlight highlight = dcv_highlight_of(job.psf, job.saturation);
+    float *const weight = work + work_floats + 4 * planes;
+    dcv_highlight_hide(&highlight, &fft, channels, z, width, height, weight, weight + fft.plane);
+    bool any = false;
+    for(int c = 0; c < channels; c++)
+      for(int i = 0; i < height; i++)
+        for(int j = 0; j < width; j++)
+        {
+          const size_t at = (size_t)i * fft.stride + j;
+          const bool known = isfinite(z[c][at]) && z[c][at] < job.saturation;
+          s.data[c][at] = known ? z[c][at] : NAN;
+          any |= known;
+        }
+    if(any)
     {
       const dcv_watch watch = { stops, &s };
       job.watch = &watch;

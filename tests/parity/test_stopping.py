@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pyref import mm, pam, pd, psf, rl, stopping
+from pyref import highlight, mm, pam, pd, psf, rl, stopping
 from tests.parity import _ops
 from tests.parity.record import compare
 from tests.parity.test_solvers import scene
@@ -50,6 +50,26 @@ def test_run_on_a_sample(name, tolerance, channels):
     assert iterations == run.iterations
     compare("stop change", change, run.change, 1)
     compare("stop whiteness", white, run.whiteness, 1)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_clipped_values_and_lamps_do_not_count(name):
+    """A clipped corner, a lamp, and a channel of a pixel unknown: the same run in both, and another one than without the lamp."""
+    y, k, white = scene((48, 32), 3, seed=5), psf.gaussian(1.2, 5).astype(np.float32), 0.9
+    y[3, 4, 1] = np.nan
+    y[:4, :6] = white
+    params = METHODS[name].parameters(y, k, white=white)
+    shape = tuple(_ops.load().lib.dcv_fft_fast_size(n + 40) for n in y.shape[:2])
+    plain = stopping.iterations(METHODS[name], y, k, params, 0.2, white, shape=shape)
+    y[20:23, 10:13] = white
+    y[23, 10:13] = 0.1
+    assert highlight.find(y, k, white)[0].any()
+    run = stopping.iterations(METHODS[name], y, k, params, 0.2, white, shape=shape)
+    iterations, reason, change, white_ = _ops.stop(name, y, k, params, 0.2, white)
+    assert (iterations, reason) == (run.iterations, run.reason)
+    compare("stop change", change, run.change, 1)
+    compare("stop whiteness", white_, run.whiteness, 1)
+    assert abs(plain.whiteness[0] - run.whiteness[0]) > 1e-3
 
 
 def test_sample_without_data_or_lags():
