@@ -5,10 +5,10 @@
 Richardson 1972, Lucy 1974; TV: Dey et al., "Richardson-Lucy algorithm with total variation regularization for 3D confocal microscope
 deconvolution", Microscopy Research and Technique 69, 2006, eq. 7. |D x| is taken over directions and channels.
 
-Deviations. Dey's constant weight belongs to Poisson noise; 1 / (lam x) suits noise that does not depend on brightness. lam is 0.3 of
-admm's: |D x| is bounded below and chroma counts once, so that the same strength needs more weight, and with it the iteration hardly diverges. Protected: data and k * x are kept above 0.1 sigma, the TV factor within 1/2 .. 2, |D x| above 8 / lam (below it
-the explicit TV step would swing from pixel to pixel). Unknown data follow the model (the ratio is 1, the expectation step for missing
-data); a clipped pixel counts only where the model falls below it.
+Deviations. Dey's constant weight belongs to Poisson noise; 1 / (lam x) suits noise that does not depend on brightness. lam is 0.3 of admm's: |D x| is
+bounded below and chroma counts once, so that the same strength needs more weight, and with it the iteration hardly diverges. Protected: data and k * x
+are kept above 0.1 sigma, the TV factor within 1/2 .. 2, |D x| above 8 / lam (below it the explicit TV step would swing from pixel to pixel). Unknown
+data follow the model (the ratio is 1, the expectation step for missing data); a clipped pixel counts only where the model falls below it.
 
 For comparison, not for quality: x > 0 is its only prior besides TV, and it converges slowly.
 """

@@ -5,7 +5,7 @@ After iteration t = 1, 2 .. two numbers over the known values, neither clipped n
     change     100 ||x_t - x_{t-1}|| / ||x_t - x_0||   percent, x_0 = y
     whiteness  of the residual k * x_t - y (`whiteness`; Almeida and Figueiredo 2013)
 
-Stagnation: the change stays below the tolerance (rl, whose steps are small: half of it) three times in a row. Whiteness: `patience` iterations
+Stagnation: the change stays below the tolerance (rl, whose steps are small: a quarter of it) three times in a row. Whiteness: `patience` iterations
 without a whiter residual, for solvers that diverge in the end (Richardson-Lucy). The state kept is the last one: under a prior the whitest residual
 comes too early, by up to 2 dB.
 """
@@ -20,7 +20,7 @@ QUIET = 3
 WINDOW = 256
 MOST = {"mm": 40, "pd": 60, "pam": 120, "rl": 100}  # iterations of a run on the sample
 PATIENCE = {"rl": 40}
-STAGNATION = {"rl": 0.5}  # part of the tolerance below which a change counts as none
+STAGNATION = {"rl": 0.25}  # part of the tolerance below which a change counts as none
 
 
 @dataclass
@@ -44,6 +44,11 @@ class Rule:
         if self.patience > 0 and iteration - self.whitest_at >= self.patience:
             self.reason = "whiteness"
         return self.reason != "iterations"
+
+
+def rule_of(name, tolerance=0.2, patience=None):
+    """The rule of a solver, by its name; patience replaces the solver's own."""
+    return Rule(STAGNATION.get(name, 1) * tolerance, PATIENCE.get(name, 0) if patience is None else patience)
 
 
 @dataclass
@@ -79,8 +84,7 @@ def iterations(method, y, psf, params=None, tolerance=0.2, white=None, dtype=np.
     known = np.isfinite(y) & (y < (np.inf if white is None else white))
     if min(y.shape[:2]) <= LAGS or not known.any():
         return Run(method.ITERATIONS)
-    rule = Rule(STAGNATION.get(name, 1) * tolerance, PATIENCE.get(name, 0) if patience is None else patience)
-    run, before = Run(MOST[name]), [y]
+    rule, run, before = rule_of(name, tolerance, patience), Run(MOST[name]), [y]
 
     def norm(a):
         return np.sqrt(np.sum(np.where(known, a, 0).astype(float) ** 2))

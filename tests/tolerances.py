@@ -36,6 +36,10 @@ TOLERANCES = {
     # PSF
     "psf": (2e-7, "double precision on both sides, rounded once"),
     "psf resample": (2e-7, "double precision on both sides, rounded once"),
+    # lamps
+    "highlight reach": (0.0, "pixels that comparisons of the same values mark; the threshold is a projection, rounded once"),
+    "highlight weight": (3e-7, "a mean of 25 zeros and ones"),
+    "highlight fade": (3e-7, "one interpolation"),
     # tiles
     "tile load": (0.0, "a copy"),
     "tile add": (5e-7, "weights of overlapping tiles add to 1"),
@@ -44,7 +48,9 @@ TOLERANCES = {
     "mm": (2e-5, "as admm; the renewed weights amplify rounding; measured 2e-6"),
     "pam": (1e-5, "two transform pairs an iteration"),
     "pd": (1e-5, "as admm"),
+    "pam blind": (2e-5, "PSF after up to 12 rounds of two gradients, over its peak"),
     "rl": (1e-4, "divides by k * x, which is kept above 0.1 sigma: rounding is amplified where the picture is black; measured 1e-6"),
+    "lam": (1e-6, "roots and powers in single precision"),
     "solver scaling": (3e-5, "f(a x) = a f(x) for a power of two: only floors and constants could break it; rl as above"),
     # OpenCL
     "opencl": (2e-5, "whole path against the CPU, six iterations: other transforms and square roots; measured 5e-6"),

@@ -142,7 +142,7 @@ def curves(case: Case, solver: str, tolerance: float) -> Curves:
 
     run = stopping.iterations(REFERENCE[solver], case.blurred, case.psf, tolerance=0, dtype=np.float32, watch=look, patience=0)
     values.append(scenes.psnr(run.x, case.sharp))
-    rule = stopping.Rule(tolerance, stopping.PATIENCE.get(solver, 0))
+    rule = stopping.rule_of(solver, tolerance)
     for t, (change, white) in enumerate(zip(run.change, run.whiteness, strict=True), 1):
         if rule.ask(t, change, white):
             return Curves(values, run.change, run.whiteness, t, rule.reason)

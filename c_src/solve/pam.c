@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * pam: the picture's half of projected alternating minimisation.
+ * pam: the picture's half of projected alternating minimisation; the PSF's is in pam_blind.c.
  *
  *   minimise over x:   lam / 2 sum over known pixels of (k * x - y)^2 + sum over pixels of sqrt(|w D x|^2 + e^2)
  *
@@ -9,8 +9,10 @@
  *   gradient = lam K* r + D* (w^2 D x / sqrt(|w D x|^2 + e^2)),   r the residual over known data
  *
  * Deviations: steps 1 / (lam + 8 w_c^2 / e), a bound of the second derivative, with e = 0.2 G; Nesterov's momentum t / (t + 3). Nothing is measured on the
- * tile. The other half, the PSF's, belongs to the estimation.
+ * tile.
  */
+#include "solve/pam.h"
+
 #include "ops/difference.h"
 #include "solve/common.h"
 
@@ -25,8 +27,7 @@ static size_t work_floats(const dcv_job *job)
   return (5 * (size_t)job->channels + 2) * job->fft->plane;
 }
 
-/* x <- v, v <- v + momentum (v - x): the point of the next gradient. */
-DCV_SIMD static void push(const dcv_fft *fft, float momentum, float *restrict x, float *restrict v)
+DCV_SIMD void dcv_pam_push(const dcv_fft *fft, float momentum, float *restrict x, float *restrict v)
 {
   for(size_t i = 0; i < fft->plane; i++)
   {
@@ -36,8 +37,7 @@ DCV_SIMD static void push(const dcv_fft *fft, float momentum, float *restrict x,
   }
 }
 
-/* model <- its residual: model - y where known, only downward errors where clipped, 0 where unknown. */
-DCV_SIMD static void residual(const dcv_fft *fft, const float *restrict y, const float *restrict bound, float *restrict model)
+DCV_SIMD void dcv_pam_residual(const dcv_fft *fft, const float *restrict y, const float *restrict bound, float *restrict model)
 {
   for(int i = 0; i < fft->height; i++)
     for(int j = 0; j < fft->width; j++)
@@ -49,8 +49,7 @@ DCV_SIMD static void residual(const dcv_fft *fft, const float *restrict y, const
     }
 }
 
-/* square <- 1 / sqrt(square + e^2). */
-DCV_SIMD static void invert(const dcv_fft *fft, float e, float *square)
+DCV_SIMD void dcv_pam_invert(const dcv_fft *fft, float e, float *square)
 {
   for(int i = 0; i < fft->height; i++)
     for(int j = 0; j < fft->width; j++)
@@ -60,8 +59,7 @@ DCV_SIMD static void invert(const dcv_fft *fft, float e, float *square)
     }
 }
 
-/* v <- v - step (lam data / pixels + curvature). */
-DCV_SIMD static void descend(const dcv_fft *fft, float step, float lam, const float *restrict data, const float *restrict curvature, float *restrict v)
+DCV_SIMD void dcv_pam_descend(const dcv_fft *fft, float step, float lam, const float *restrict data, const float *restrict curvature, float *restrict v)
 {
   const float scale = lam / ((float)fft->width * fft->height);
   for(int i = 0; i < fft->height; i++)
@@ -100,7 +98,7 @@ static void run(const dcv_job *job, const float *shared, float *work, dcv_tile_r
   {
     for(int c = 0; c < channels; c++)
     {
-      push(fft, iteration / (iteration + 3.0f), x[c], v[c]);
+      dcv_pam_push(fft, iteration / (iteration + 3.0f), x[c], v[c]);
       memcpy(model[c], v[c], bytes);
       dcv_lap(&last, &tile->seconds_pixel);
       dcv_fft_forward(fft, model[c]);
@@ -122,10 +120,10 @@ static void run(const dcv_job *job, const float *shared, float *work, dcv_tile_r
       }
       if(turned) dcv_colour_turn(fft, (const float *const *)x, x);
     }
-    for(int c = 0; c < channels; c++) residual(fft, y[c], bound[c], model[c]);
+    for(int c = 0; c < channels; c++) dcv_pam_residual(fft, y[c], bound[c], model[c]);
     if(turned) dcv_colour_turn(fft, (const float *const *)model, model);
     dcv_difference_square(fft, channels, weights, DCV_FIRST_ORDER, (const float *const *)v, NULL, norm, scratch);
-    invert(fft, e, norm);
+    dcv_pam_invert(fft, e, norm);
     for(int c = 0; c < channels; c++) memset(curvature[c], 0, bytes);
     dcv_difference_curvature(fft, channels, weights, (const float *const *)v, norm, curvature, scratch);
     for(int c = 0; c < channels; c++)
@@ -137,7 +135,7 @@ static void run(const dcv_job *job, const float *shared, float *work, dcv_tile_r
       dcv_lap(&last, &tile->seconds_pixel);
       dcv_fft_inverse(fft, model[c]);
       dcv_lap(&last, &tile->seconds_fft);
-      descend(fft, 1.0f / (job->lam + 8.0f * weights[c] * weights[c] / e), job->lam, model[c], curvature[c], v[c]);
+      dcv_pam_descend(fft, 1.0f / (job->lam + 8.0f * weights[c] * weights[c] / e), job->lam, model[c], curvature[c], v[c]);
     }
     if(dcv_tile_step(tile, (iteration + 1.0) / job->iterations)) return;
   }

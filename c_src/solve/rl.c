@@ -138,6 +138,6 @@ static void run(const dcv_job *job, const float *shared, float *work, dcv_tile_r
 }
 
 const dcv_solver dcv_solver_rl = {
-  .name = "rl", .iterations = 50, .most = 100, .stagnation = 0.5f, .patience = 40, .lam = lam, .rho = dcv_job_rho, .reach = dcv_job_reach,
+  .name = "rl", .iterations = 50, .most = 100, .stagnation = 0.25f, .patience = 40, .lam = lam, .rho = dcv_job_rho, .reach = dcv_job_reach,
   .transforms = dcv_job_step_transforms, .shared_floats = dcv_job_otf_floats, .work_floats = work_floats, .prepare = dcv_job_prepare_otfs, .run = run,
 };

@@ -3,18 +3,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import os
-import sys
-import sysconfig
 from functools import cache
 from typing import Any
 
-import cffi
 import numpy as np
 
-from tests.parity._ops import CORE, ROOT, _flags
+from tests.parity._build import extension, library
 
 DECLARATIONS = """
 typedef struct {
@@ -100,31 +94,7 @@ static void cl_restore_there(const cl_call *call, void *in, void *out, const flo
 @cache
 def load() -> Any:
     """The extension module (ffi, lib); None when the library was built without OpenCL."""
-    library = ROOT / os.environ.get("DCV_BUILD", "build/release") / "c_src/libdcv.a"
-    content = library.read_bytes()
-    if b"dcv_cl_fail_at" not in content:
-        return None
-    digest = hashlib.sha256((DECLARATIONS + SOURCE + sysconfig.get_config_var("EXT_SUFFIX")).encode() + content)
-    name = "_dcv_opencl"
-    folder = ROOT / "build" / f"ops-{digest.hexdigest()[:16]}"
-    built = folder / (name + sysconfig.get_config_var("EXT_SUFFIX"))
-    if not built.exists():
-        ffi = cffi.FFI()
-        ffi.cdef(DECLARATIONS)
-        ffi.set_source(
-            name,
-            SOURCE,
-            include_dirs=[str(CORE), str(CORE / "include")],
-            extra_objects=[str(library)],
-            extra_compile_args=["-std=c11", "-fopenmp", "-D_POSIX_C_SOURCE=200809L"],
-            extra_link_args=["-fopenmp", *_flags("--libs"), "-lpthread", "-ldl", "-lm"],
-        )
-        ffi.compile(tmpdir=str(folder))
-    spec = importlib.util.spec_from_file_location(name, built)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+    return extension("_dcv_opencl", DECLARATIONS, SOURCE) if b"dcv_cl_fail_at" in library().read_bytes() else None
 
 
 def _call(shape: tuple[int, int, int], psf: np.ndarray, values: dict[str, Any]) -> tuple[Any, Any, np.ndarray]:

@@ -1,26 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The core's internal operators and solvers for the tests: a cffi extension against the static library and its internal headers.
-
-Built on first use and kept in build/ops-<checksum of library and sources>. DCV_BUILD names another build folder than build/release.
-"""
+"""The core's internal operators and solvers for the tests, as a cffi extension."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import os
-import subprocess
-import sys
-import sysconfig
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-import cffi
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
-CORE = ROOT / "c_src"
+from tests.parity._build import extension
+
 SOLVERS = ("admm", "mm", "pam", "pd", "rl")
 
 DECLARATIONS = """
@@ -34,6 +23,7 @@ typedef struct { dcv_fft fft, small; int width, height, size; double zoom; float
 typedef struct { float *x, *a, *b, *rows, *small; } dcv_blind_work;
 typedef struct { int width, height, halo, blend, gap, tiles_x, tiles_y, transform_width, transform_height; ...; } dcv_tiling;
 typedef struct { int x0, y0, x1, y1; ...; } dcv_tile;
+typedef struct { float white, step; int rows, columns; } dcv_highlight;
 float *dcv_alloc_floats(size_t count);
 void dcv_release(void *memory);
 
@@ -48,6 +38,7 @@ int dcv_psf_make(dcv_psf *psf, int kind, double a, double b);
 int dcv_psf_normalise(dcv_psf *psf);
 int dcv_psf_centre(dcv_psf *psf);
 int dcv_psf_resample(const dcv_psf *in, double scale, dcv_psf *out);
+int dcv_psf_resampled_size(int size, double scale);
 int dcv_psf_natural_size(int kind, double a, double b);
 int dcv_halo_measure(const dcv_psf *psf, float ratio, int *halo);
 
@@ -62,10 +53,17 @@ void dcv_difference_square(const dcv_fft *fft, int channels, const float *weight
 void dcv_difference_curvature(const dcv_fft *fft, int channels, const float *weights, const float *const *x, const float *n, float *const *out,
                               float *scratch);
 void dcv_difference_power(const dcv_fft *fft, float *power);
+int dcv_boundary_reach(int radius);
+int dcv_boundary_gap(int radius, int halo);
+int dcv_boundary_edge(int gap);
 long dcv_boundary_fill_holes(const dcv_fft *fft, float *plane, int data_width, int data_height, float *scratch);
 void dcv_boundary_extend(const dcv_fft *fft, float *plane, int data_width, int data_height, int edge_x, int edge_y);
 _Bool dcv_boundary_bound(const dcv_fft *fft, const float *y, int data_width, int data_height, float saturation, int reach, float *bound);
 void dcv_boundary_impute(const dcv_fft *fft, float omega, const float *model, const float *bound, float *z);
+dcv_highlight dcv_highlight_of(const dcv_psf *psf, float white);
+_Bool dcv_highlight_hide(const dcv_highlight *highlight, const dcv_fft *fft, int channels, float *const *planes, int width, int height, float *weight,
+                         float *scratch);
+void dcv_highlight_fade(const dcv_fft *fft, const float *weight, const dcv_image *y, int x0, int y0, int c, int width, int height, float *x);
 void dcv_tv_shrink(const dcv_fft *fft, int channels, const float *weights, float rho, float growth, float *const *x, float *const *u, float *scratch);
 size_t dcv_tv_scratch(const dcv_fft *fft, int channels);
 int dcv_noise_estimate(const dcv_image *in, int channels, float *sigma);
@@ -103,6 +101,8 @@ typedef struct {
 } dcv_prototype;
 int dcv_prototype_run(const dcv_prototype *call, float *f, float *u, float *k, float *k_caller, float *mask, double *trace);
 
+int dcv_pam_blind(const float *y, int width, int height, float *k, int size, float lam, float e, int rounds);
+
 typedef struct { int channels, iterations, data_width, data_height, width, height; _Bool frame; float noise, gradient, lam, saturation; int stop_at; } ops_run;
 float ops_lam(int solver, int channels, const dcv_psf *psf, float noise, float gradient, float priority);
 int ops_solve(int solver, const ops_run *run, const dcv_psf *psf, float *planes);
@@ -117,11 +117,13 @@ SOURCE = """
 #include "ops/convolution.h"
 #include "ops/difference.h"
 #include "ops/halo.h"
+#include "ops/highlight.h"
 #include "ops/noise.h"
 #include "ops/tile.h"
 #include "ops/tv.h"
 #include "ops/whiteness.h"
 #include "solve/blind.h"
+#include "solve/pam.h"
 #include "solve/prototype.h"
 #include "solve/solver.h"
 #include "solve/stop.h"
@@ -191,48 +193,10 @@ static int ops_stop(int solver, const ops_run *run, const dcv_psf *psf, const dc
 """
 
 
-def _flags(*options: str) -> list[str]:
-    return subprocess.run(["pkg-config", *options, "fftw3f"], check=True, capture_output=True, text=True).stdout.split()
-
-
 @cache
 def load() -> Any:
     """The extension module (ffi, lib)."""
-    library = ROOT / os.environ.get("DCV_BUILD", "build/release") / "c_src/libdcv.a"
-    if not library.exists():
-        raise RuntimeError(f"{library} is missing: run tools/setup")
-    sources = [CORE / "solve/prototype.c"]
-    digest = hashlib.sha256((DECLARATIONS + SOURCE + sysconfig.get_config_var("EXT_SUFFIX")).encode())
-    for path in [library, *sources, *sorted(CORE.glob("*/*.h"))]:
-        digest.update(path.read_bytes())
-    name = "_dcv_ops"
-    folder = ROOT / "build" / f"ops-{digest.hexdigest()[:16]}"
-    built = folder / (name + sysconfig.get_config_var("EXT_SUFFIX"))
-    if not built.exists():
-        ffi = cffi.FFI()
-        ffi.cdef(DECLARATIONS)
-        ffi.set_source(
-            name,
-            SOURCE,
-            sources=[str(path) for path in sources],
-            include_dirs=[str(CORE), str(CORE / "include")],
-            extra_objects=[str(library)],
-            extra_compile_args=["-std=c11", "-O2", "-fopenmp", "-D_POSIX_C_SOURCE=200809L", "-UNDEBUG"],
-            extra_link_args=["-fopenmp", *_flags("--libs"), "-lpthread", "-lm"],
-        )
-        part = folder.with_suffix(f".{os.getpid()}")
-        ffi.compile(tmpdir=str(part))
-        if folder.exists():
-            import shutil
-
-            shutil.rmtree(part)
-        else:
-            part.rename(folder)
-    spec = importlib.util.spec_from_file_location(name, built)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+    return extension("_dcv_ops", DECLARATIONS, SOURCE, ("solve/prototype.c", "solve/pam_blind.c"))
 
 
 class Domain:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pyref import admm, boundary, fft, mm, noise, psf, solver, tv
+from pyref import admm, boundary, fft, highlight, mm, noise, psf, solver, tv
 from pyref.whiteness import whiteness
 from tests.parity import _ops
 from tests.parity.record import compare
@@ -300,6 +300,64 @@ def test_psf_centre(size, seed):
     struct, data = _ops.psf_struct(k)
     assert _ops.load().lib.dcv_psf_centre(struct) == 0
     compare("psf", data, psf.centre(exact(k)))
+
+
+@given(size=st.sampled_from([1, 3, 5, 9, 15]), scale=st.floats(0.1, 6), channels=st.sampled_from([0, 3]), seed=SEEDS)
+@settings(max_examples=40)
+@example(size=9, scale=1.0, channels=0, seed=0)
+@example(size=5, scale=1 / 3, channels=3, seed=0)
+def test_psf_resample(size, scale, channels, seed):
+    rng = np.random.default_rng(seed)
+    k = psf.normalise(rng.random((size, size, channels) if channels else (size, size)) ** 3).astype(np.float32)
+    expected = psf.resample(exact(k), scale)
+    lib = _ops.load().lib
+    (source, _k), (out, data) = _ops.psf_struct(k), _ops.psf_struct(np.zeros(expected.shape, np.float32))
+    assert lib.dcv_psf_resampled_size(size, scale) == expected.shape[0]
+    assert lib.dcv_psf_resample(source, scale, out) == 0
+    compare("psf resample", data if not channels else np.moveaxis(data, 0, 2), expected)
+
+
+@pytest.mark.parametrize("k", [psf.disk(3), psf.motion(9, 30), psf.gaussian(1, 7), np.stack([psf.gaussian(s, 7) for s in (0.5, 1, 1.5)], axis=2)])
+@pytest.mark.parametrize(("shape", "channels"), [((40, 53), 3), ((31, 29), 1), ((1, 30), 2)])
+def test_highlight(k, shape, channels):
+    """Lamps at the frame and inside, a bright sky, holes: what is reached, the weight around it, the fade."""
+    rng = np.random.default_rng(3)
+    y = rng.uniform(0.2, 0.5, (*shape, channels)).astype(np.float32)
+    y[:, :4] = 1.02
+    y[: max(shape[0] // 3, 1), 5:7] = 0.7
+    y[shape[0] // 2 :, 20:22] = 1.3
+    y[0, 12] = np.nan
+    d = _ops.Domain(shape[0] + 3, shape[1] + 5)
+    struct, _psf = _ops.psf_struct(k.astype(np.float32))
+    found = d.ffi.new("dcv_highlight *", d.lib.dcv_highlight_of(struct, 1.0))
+    assert (found.rows, found.columns) == highlight.spread(k.astype(np.float32))
+    compare("highlight fade", found.step, min(highlight.STEEP * highlight.steepest(k.astype(np.float32)), highlight.LEAST))
+    weight, scratch = d.plane(), d.plane()
+    kept, planes = d.planes(y)
+    any_lamp = d.lib.dcv_highlight_hide(found, d.fft, channels, planes, shape[1], shape[0], weight, scratch)
+    reached, share = highlight.find(y, k.astype(np.float32), 1.0)
+    assert any_lamp == reached.any()
+    assert reached.any() and not reached.all()
+    inside = np.s_[: shape[0], : shape[1]]
+    compare("highlight reach", 1.0 * np.isnan(d.stack(kept)[inside]), 1.0 * (np.isnan(y) | reached[..., None]))
+    compare("highlight weight", d.pixels(weight)[inside], share, 1)
+    picture_struct, _y = _ops.image_struct(y)
+    x = rng.random((*shape, channels)).astype(np.float32)
+    expected = highlight.fade(exact(x), exact(y), share)
+    for c in range(channels):
+        plane = d.plane(x[..., c])
+        d.lib.dcv_highlight_fade(d.fft, weight, picture_struct, 0, 0, c, shape[1], shape[0], plane)
+        compare("highlight fade", d.pixels(plane)[inside], expected[..., c], 1)
+
+
+@pytest.mark.parametrize("radius", [0, 1, 7, 63])
+@pytest.mark.parametrize("halo", [0, 33, 400])
+def test_boundary_widths(radius, halo):
+    lib = _ops.load().lib
+    assert lib.dcv_boundary_reach(radius) == boundary.reach(radius)
+    gap = boundary.gap(radius, halo)
+    assert lib.dcv_boundary_gap(radius, halo) == gap
+    assert lib.dcv_boundary_edge(gap) == boundary.edge(gap)
 
 
 @pytest.mark.parametrize("sigma", [0.002, 0.02])

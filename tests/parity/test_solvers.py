@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.signal
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from pyref import admm, boundary, mm, pam, pd, prototype, psf, rl, solver
 from tests.parity import _ops
 from tests.parity import test_prototype_golden as golden
 from tests.parity.record import compare
+from tests.parity.test_blind import scene as rectangles
 
 METHODS = {"admm": admm, "mm": mm, "pam": pam, "pd": pd, "rl": rl}
 
@@ -108,6 +110,46 @@ def test_stopped_run_returns_the_state_asked_about(name, turned):
     params = METHODS[name].parameters(y, k)
     stopped = _ops.solve(name, y, k, (64, 64), params, iterations=9, stop_at=5)
     compare(name, stopped, _ops.solve(name, y, k, (64, 64), params, iterations=5))
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("priority", [-1, 0, 0.4])
+def test_lam(name, priority):
+    """The weight of the data from noise, gradient, PSF and priority."""
+    y, k = scene((26, 35), 3), random_psf(7, 4, channels=3)
+    params = METHODS[name].parameters(y, k, priority=priority)
+    struct, _k = _ops.psf_struct(k)
+    compare("lam", _ops.load().lib.ops_lam(_ops.SOLVERS.index(name), 3, struct, params.sigma, params.gradient, priority), params.lam)
+
+
+@given(shape=st.tuples(st.integers(1, 40), st.integers(1, 40)), size=st.sampled_from([3, 7, 11]), rounds=st.sampled_from([1, 2, 12]))
+@settings(max_examples=15)
+@example(shape=(31, 37), size=7, rounds=12)
+def test_pam_blind(shape, size, rounds):
+    y, k = scene(shape, 1, seed=2)[..., 0], random_psf(size, 5)
+    k[0] = 0
+    lib, ffi = _ops.load().lib, _ops.load().ffi
+    domain = tuple(lib.dcv_fft_fast_size(n + boundary.gap(size // 2)) for n in shape)
+    expected = pam.alternate(y.astype(float), (k / k.sum()).astype(float), 500.0, 0.01, rounds, domain)
+    actual = k / k.sum()
+    assert lib.dcv_pam_blind(ffi.from_buffer("float[]", y.copy()), shape[1], shape[0], ffi.from_buffer("float[]", actual), size, 500.0, 0.01, rounds) == 0
+    compare("pam blind", actual, expected)
+
+
+def test_pam_blind_moves_towards_the_blur():
+    """From the uniform start to a PSF closer to the true one (wherever it lies), of sum 1 and without negative values."""
+
+    def likeness(a):
+        return scipy.signal.correlate(a, k).max() / np.sqrt((a**2).sum() * (k**2).sum())
+
+    k = psf.motion(5, 30, 7)
+    y = scipy.signal.fftconvolve(rectangles(70, 76), k, "valid")
+    start = psf.uniform(7)
+    found = pam.alternate(y, start, 100.0, 0.01, 100)
+    assert found.sum() == pytest.approx(1)
+    assert found.min() >= 0
+    assert likeness(start) < 0.45
+    assert likeness(found) > 0.65
 
 
 def test_pd_and_admm_meet():
