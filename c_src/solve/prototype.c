@@ -27,7 +27,8 @@ static size_t at(const state *s, int i, int j)
   return (size_t)i * s->fft.stride + j;
 }
 
-/* Second differences of u over the nine neighbours: negated divergence, and TV in the norms 1 and 2; 0 on the ring. */
+/* Second differences of u over the nine neighbours: negated divergence, and TV in the norms 1 and 2; 0 on the ring. They are differences of differences,
+ * which are exact where neighbours are alike: with eps = 1e-6 rounded sums would be seen. */
 static void total_variation(const state *s, const float *u, float *const *tv, float *divergence)
 {
   const int n = s->fft.stride;
@@ -37,8 +38,8 @@ static void total_variation(const state *s, const float *u, float *const *tv, fl
     for(int j = 1; j < s->width - 1; j++)
     {
       const float *p = u + at(s, i, j);
-      const float a = p[n] + p[-n] - 2.0f * p[0], b = p[1] + p[-1] - 2.0f * p[0];
-      const float c = (p[n + 1] + p[-n - 1] - 2.0f * p[0]) / ROOT2, d = (p[n - 1] + p[1 - n] - 2.0f * p[0]) / ROOT2;
+      const float a = (p[n] - p[0]) - (p[0] - p[-n]), b = (p[1] - p[0]) - (p[0] - p[-1]);
+      const float c = ((p[n + 1] - p[0]) - (p[0] - p[-n - 1])) / ROOT2, d = ((p[n - 1] - p[0]) - (p[0] - p[1 - n])) / ROOT2;
       const float eps = s->eps;
       tv[0][at(s, i, j)] = (fabsf(a) + fabsf(b) + fabsf(c) + fabsf(d) + 2.0f * eps) / (4.0f * (1.0f + 1.0f / ROOT2));
       tv[1][at(s, i, j)] = (sqrtf(a * a + b * b + eps * eps) + sqrtf(c * c + d * d + eps * eps)) / (2.0f * (1.0f + ROOT2));

@@ -204,8 +204,6 @@ def test_prototype_mode_reproduces_the_recorded_results(name, monkeypatch):
     monkeypatch.setattr(prototype, "richardson_lucy_mm", prototype_by_c)
     z = golden.Golden(name)
     rows = list(golden.CASES[name](z))
-    # One value of the chaotic run (eps = 1e-6), single-precision transforms: 1.3e-7 where 1e-7 is asked of pyref.
-    loosened = {"nonblind_outer5_dofmask_last": 2e-7}
-    beyond = [(key, error, tolerance) for key, error, tolerance in rows if not error <= max(tolerance, loosened.get(key, 0) if "fixtv" in name else 0)]
+    beyond = [(key, error, tolerance) for key, error, tolerance in rows if not error <= tolerance]
     assert len(rows) == {"rl_head_psf5": 25, "rl_headfixtv_psf5": 28}[name]
     assert not beyond
