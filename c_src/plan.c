@@ -39,6 +39,16 @@ struct dcv_plan {
   dcv_cl *cl;
 };
 
+/* A PSF of three equal planes is one shared by the channels: `view` of its first plane, else `psf`. */
+static const dcv_psf *share_planes(const dcv_params *params, const dcv_psf *psf, dcv_psf *view)
+{
+  if(!params || dcv_psf_validate(psf) != DCV_OK || psf->channels == 1 || psf->channels != params->channels) return psf;
+  const size_t plane = (size_t)psf->size * psf->size;
+  if(memcmp(psf->data, psf->data + plane, sizeof(float) * plane) != 0 || memcmp(psf->data, psf->data + 2 * plane, sizeof(float) * plane) != 0) return psf;
+  *view = (dcv_psf){ psf->data, psf->size, 1 };
+  return view;
+}
+
 /* The numbers of a restoration, from resolved parameters. `fft` is not set. */
 static dcv_status make_job(dcv_job *job, const dcv_params *params, const dcv_psf *psf)
 {
@@ -116,6 +126,8 @@ static uint64_t bytes_of(const dcv_plan *plan)
 dcv_status dcv_halo(const dcv_params *params, const dcv_psf *psf, int32_t *halo)
 {
   if(!halo) return DCV_ERROR_ARGUMENT;
+  dcv_psf view;
+  psf = share_planes(params, psf, &view);
   dcv_job job;
   DCV_TRY(make_job(&job, params, psf));
   int measured;
@@ -128,6 +140,8 @@ dcv_status dcv_halo(const dcv_params *params, const dcv_psf *psf, int32_t *halo)
 static dcv_status resolve(dcv_params *params, const dcv_image *in, const dcv_psf *psf, const dcv_callbacks *callbacks, dcv_stop *reason)
 {
   *reason = DCV_STOP_ITERATIONS;
+  dcv_psf view;
+  psf = share_planes(params, psf, &view);
   DCV_TRY(dcv_params_check(params, NULL));
   DCV_TRY(dcv_psf_validate(psf));
   DCV_TRY(dcv_image_check(in, params->channels));
@@ -158,6 +172,8 @@ dcv_status dcv_params_resolve(dcv_params *params, const dcv_image *in, const dcv
 dcv_status dcv_plan_memory(const dcv_params *params, int width, int height, const dcv_psf *psf, uint64_t *bytes)
 {
   if(!params || !bytes) return DCV_ERROR_ARGUMENT;
+  dcv_psf view;
+  psf = share_planes(params, psf, &view);
   dcv_params assumed = *params;
   /* Little noise in a contrasty picture means a long halo and large tiles: an upper bound. */
   if(assumed.noise == 0.0f) assumed.noise = 1e-3f;
@@ -184,6 +200,8 @@ static dcv_status create(dcv_plan **out, const dcv_params *params, int width, in
   if(!out) return DCV_ERROR_ARGUMENT;
   *out = NULL;
   if(!params || !psf) return DCV_ERROR_ARGUMENT;
+  dcv_psf view;
+  psf = share_planes(params, psf, &view);
   dcv_plan *plan = dcv_alloc(sizeof(*plan));
   if(!plan) return DCV_ERROR_MEMORY;
   dcv_status status = lay_out(plan, params, width, height, psf, handed_in);

@@ -52,13 +52,14 @@ def motion(length, angle, size=None):
     """Uniform motion along a straight line of `length` pixels, `angle` in degrees counter-clockwise from the row direction.
 
     32 ceil(length) points at equal distances, each shared bilinearly between its four pixels.
-    Default size 2 ceil(length / 2) + 1.
+    Default size 2 ceil(length / 2 max(|cos|, |sin|)) + 1.
     """
     _positive(length, "length")
-    n = _odd(size, length / 2)
+    angle = np.deg2rad(angle)
+    n = _odd(size, length / 2 * max(abs(np.cos(angle)), abs(np.sin(angle))) - 1e-9)
     count = SAMPLES * int(np.ceil(length))
     t = ((np.arange(count) + 0.5) / count - 0.5) * length
-    row, col = n // 2 - t * np.sin(np.deg2rad(angle)), n // 2 + t * np.cos(np.deg2rad(angle))
+    row, col = n // 2 - t * np.sin(angle), n // 2 + t * np.cos(angle)
     i = np.arange(n)
     weight_row = np.maximum(1 - np.abs(i[:, None] - row), 0)
     weight_col = np.maximum(1 - np.abs(i[:, None] - col), 0)
@@ -105,6 +106,14 @@ def centroid(psf):
     k = psf.sum(axis=2) if psf.ndim == 3 else psf
     i = np.arange(k.shape[0]) - k.shape[0] // 2
     return float(k.sum(axis=1) @ i / k.sum()), float(k.sum(axis=0) @ i / k.sum())
+
+
+def radius(psf):
+    """Standard deviation about the centroid in px, both directions and all channels together: sqrt of the mean squared distance."""
+    k = psf.sum(axis=2) if psf.ndim == 3 else psf
+    i = np.arange(k.shape[0]) - k.shape[0] // 2
+    row, col = centroid(k)
+    return float(np.sqrt((k * ((i[:, None] - row) ** 2 + (i - col) ** 2)).sum() / k.sum()))
 
 
 def centre(psf):

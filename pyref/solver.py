@@ -107,6 +107,9 @@ def restore(solver, y, psf, params=None, iterations=None, white=None, dtype=np.f
     y = y[..., None] if grey else y
     params = solver.parameters(y, psf, white=white) if params is None else params
     inside = np.s_[: y.shape[0], : y.shape[1]]
+    psf = np.asarray(psf)
+    if psf.ndim == 3 and (psf == psf[..., :1]).all():
+        psf = psf[..., 0]  # one shared by the channels
 
     def cropped(t, x, model):
         return watch(t, x[inside], model[inside])

@@ -119,7 +119,8 @@ typedef struct dcv_image {
   ptrdiff_t row_stride;
 } dcv_image;
 
-/* Convolution kernel: `channels` (1: shared, or 3) planes of size x size floats, row-major, size odd, centre at size / 2. */
+/* Convolution kernel: `channels` (1: shared, or 3) planes of size x size floats, row-major, size odd, centre at size / 2. Three equal planes restore as a
+ * shared one. */
 typedef struct dcv_psf {
   float *data;
   int32_t size, channels;

@@ -38,6 +38,7 @@ int dcv_psf_make(dcv_psf *psf, int kind, double a, double b);
 int dcv_psf_normalise(dcv_psf *psf);
 int dcv_psf_centre(dcv_psf *psf);
 int dcv_psf_resample(const dcv_psf *in, double scale, dcv_psf *out);
+int dcv_psf_radius(const dcv_psf *psf, float *rms_px);
 int dcv_psf_resampled_size(int size, double scale);
 int dcv_psf_natural_size(int kind, double a, double b);
 int dcv_halo_measure(const dcv_psf *psf, float ratio, int *halo);

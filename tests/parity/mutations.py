@@ -213,7 +213,12 @@ def judge(folder: Path, file: str, tests: str, old: str, new: str) -> str:
             return "DOES NOT COMPILE"
         result = run(f"python -m pytest -x -q -p no:cacheprovider tests/parity/{tests}", folder)
         failed = re.search(r"^(?:FAILED|ERROR) \S+::(\w+)", result.stdout, re.MULTILINE)
-        return f"`{failed[1]}`" if failed else "UNNOTICED" if result.returncode == 0 else f"NO RESULT ({result.returncode})"
+        if failed:
+            return f"`{failed[1]}`"
+        if result.returncode == 0:
+            return "UNNOTICED"
+        # A shell's 128 + signal: the test run itself went down.
+        return "a crash" if result.returncode > 128 else f"NO RESULT ({result.returncode})"
     finally:
         path.write_text(original, "utf-8")
         for built in folder.glob("build/ops-*"):
@@ -236,7 +241,7 @@ def main(parts: list[str]) -> int:
                 if parts and not any(part in file for part in parts):
                     continue
                 answer = judge(folder, file, tests, old, new)
-                missed += not answer.startswith("`")
+                missed += answer.split(" (")[0].isupper()
                 print(f"| `{file.removeprefix('c_src/')}` | `{old}` → `{new}` | {answer} |".replace("||", "\\|\\|"), flush=True)
     return int(missed > 0)
 

@@ -288,6 +288,27 @@ def test_psf_families(kind, expected, a, b, size):
     compare("psf", make_psf(kind, size, a, b), expected(size))
 
 
+@pytest.mark.parametrize(
+    ("kind", "expected", "a", "b"),
+    [
+        *[(0, psf.gaussian(s), s, 0) for s in (0.3, 1.5, 4)],
+        *[(1, psf.disk(r), r, 0) for r in (0.4, 1, 3, 6.3)],
+        *[(2, psf.motion(v, t), v, t) for v, t in ((1, 0), (9, 30), (7.5, -100), (12, 90))],
+    ],
+)
+def test_psf_natural_size(kind, expected, a, b):
+    assert _ops.load().lib.dcv_psf_natural_size(kind, a, b) == expected.shape[0]
+
+
+@given(size=st.sampled_from([1, 3, 9, 15]), channels=st.sampled_from([0, 3]), seed=SEEDS)
+@settings(max_examples=20)
+def test_psf_radius(size, channels, seed):
+    k = (np.random.default_rng(seed).random((size, size, channels) if channels else (size, size)) ** 4).astype(np.float32)
+    (struct, _k), found = _ops.psf_struct(k), _ops.load().ffi.new("float *")
+    assert _ops.load().lib.dcv_psf_radius(struct, found) == 0
+    compare("psf", found[0], psf.radius(exact(k)))
+
+
 @given(size=st.sampled_from([3, 5, 9, 15]), seed=SEEDS)
 @settings(max_examples=25)
 def test_psf_centre(size, seed):

@@ -6,7 +6,10 @@ that ``lib/deconvolution*.so`` is there. Nothing is built here.
 """
 
 import importlib
+import sys
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -14,15 +17,50 @@ import pytest
 from pyref import prototype
 
 
+def load(folder):
+    """Its module lib.deconvolution; a failure says what is missing."""
+    if not Path(folder, "lib/deconvolution.pyx").exists():
+        pytest.fail(f"{folder} is no checkout of the prototype: it has no lib/deconvolution.pyx")
+    built = [p.name for p in Path(folder, "lib").glob("deconvolution*.so")]
+    if not {f"deconvolution{suffix}" for suffix in EXTENSION_SUFFIXES} & set(built):
+        pytest.fail(f"{folder}/lib holds no deconvolution module for this Python {EXTENSION_SUFFIXES[0]} (it holds {built}): "
+                    "run `python setup.py build_ext --inplace` there with it")
+    try:
+        module = importlib.import_module("lib.deconvolution")
+    except ImportError as error:
+        pytest.fail(f"the prototype's module does not load, is everything that it imports installed? {error}")
+    for name in ("richardson_lucy_MM", "normalize_kernel"):
+        if not hasattr(module, name):
+            pytest.fail(f"the prototype in {folder} has no {name}: is it at commit 7ebf283?")
+    return module
+
+
 @pytest.fixture
 def real(request, monkeypatch):
     folder = request.config.getoption("--prototype", default=None)
     if folder is None:
         pytest.skip("no built prototype given: pytest tests/parity --prototype DIR")
-    if not list(Path(folder, "lib").glob("deconvolution*.so")):
-        pytest.fail(f"{folder}/lib holds no built deconvolution module")
     monkeypatch.syspath_prepend(folder)
-    return importlib.import_module("lib.deconvolution")
+    return load(folder)
+
+
+def test_what_is_missing_is_named(tmp_path, monkeypatch):
+    def answer():
+        with pytest.raises(pytest.fail.Exception) as failure:
+            load(tmp_path)
+        return str(failure.value)
+
+    assert "no checkout" in answer()
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib/deconvolution.pyx").touch()
+    (tmp_path / "lib/deconvolution.cpython-35m-x86_64-linux-gnu.so").touch()
+    assert "build_ext --inplace" in answer()
+    (tmp_path / f"lib/deconvolution{EXTENSION_SUFFIXES[0]}").touch()
+    monkeypatch.delitem(sys.modules, "lib", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "does not load" in answer()
+    monkeypatch.setitem(sys.modules, "lib.deconvolution", ModuleType("lib.deconvolution"))
+    assert "has no richardson_lucy_MM" in answer()
 
 
 @pytest.mark.parametrize("lam", [1e4, 1.0])  # 1: the (u - ut) term counts
