@@ -290,6 +290,15 @@ def stop(solver: str, y: np.ndarray, psf: np.ndarray, params: Any, tolerance: fl
     return count[0], ("iterations", "whiteness", "stagnation")[reason], change[asked], white_[asked]
 
 
+def pam_blind(y: np.ndarray, psf: np.ndarray, lam: float, e: float, rounds: int) -> np.ndarray:
+    """`pyref.pam.alternate` by the C core: y (M, N), psf (n, n)."""
+    module = load()
+    y, k = (np.array(a, np.float32, order="C") for a in (y, psf))
+    floats = [module.ffi.from_buffer("float[]", a) for a in (y, k)]
+    assert module.lib.dcv_pam_blind(floats[0], y.shape[1], y.shape[0], floats[1], k.shape[0], lam, e, rounds) == 0
+    return k
+
+
 def prototype(image: np.ndarray, u: np.ndarray, psf: np.ndarray, window: tuple[int, int, int, int], *, tau: float = 0.0, iterations: int = 200,
               step: float = 1e-3, lam: float = 1e4, blind: bool = True, correlation: bool = False, repaired_tv: bool = False,
               stopping: bool = True) -> dict[str, np.ndarray]:  # fmt: skip
