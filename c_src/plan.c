@@ -40,17 +40,17 @@ struct dcv_plan {
 };
 
 /* A PSF of three equal planes is one shared by the channels: `view` of its first plane, else `psf`. */
-static const dcv_psf *share_planes(const dcv_params *params, const dcv_psf *psf, dcv_psf *view)
+static const dcv_psf *share_planes(const dcv_psf *psf, dcv_psf *view)
 {
-  if(!params || dcv_psf_validate(psf) != DCV_OK || psf->channels == 1 || psf->channels != params->channels) return psf;
+  if(psf->channels == 1) return psf;
   const size_t plane = (size_t)psf->size * psf->size;
   if(memcmp(psf->data, psf->data + plane, sizeof(float) * plane) != 0 || memcmp(psf->data, psf->data + 2 * plane, sizeof(float) * plane) != 0) return psf;
   *view = (dcv_psf){ psf->data, psf->size, 1 };
   return view;
 }
 
-/* The numbers of a restoration, from resolved parameters. `fft` is not set. */
-static dcv_status make_job(dcv_job *job, const dcv_params *params, const dcv_psf *psf)
+/* Whether a restoration can be made of these: OK, ARGUMENT, PSF, UNRESOLVED. */
+static dcv_status check_resolved(const dcv_params *params, const dcv_psf *psf)
 {
   if(!params || !psf) return DCV_ERROR_ARGUMENT;
   DCV_TRY(dcv_params_check(params, NULL));
@@ -59,8 +59,14 @@ static dcv_status make_job(dcv_job *job, const dcv_params *params, const dcv_psf
   if(params->noise == 0.0f || params->gradient == 0.0f) return DCV_ERROR_UNRESOLVED;
   /* Positive, but out of single precision's reach once squared and divided. */
   if(params->noise < 1e-7f || params->gradient < 1e-7f || (params->lam > 0.0f && params->lam < 1e-6f)) return DCV_ERROR_ARGUMENT;
+  return DCV_OK;
+}
+
+/* The numbers of a restoration. `fft` is not set. */
+static dcv_job make_job(const dcv_params *params, const dcv_psf *psf)
+{
   const dcv_solver *solver = dcv_solvers[params->solver];
-  *job = (dcv_job){
+  dcv_job job = {
     .psf = psf,
     .channels = params->channels,
     .iterations = params->iterations > 0 ? params->iterations : solver->iterations,
@@ -68,8 +74,32 @@ static dcv_status make_job(dcv_job *job, const dcv_params *params, const dcv_psf
     .gradient = params->gradient,
     .saturation = params->saturation > 0.0f ? params->saturation : INFINITY,
   };
-  job->lam = params->lam > 0.0f ? params->lam : solver->lam(job, params->priority);
-  return DCV_OK;
+  job.lam = params->lam > 0.0f ? params->lam : solver->lam(&job, params->priority);
+  return job;
+}
+
+/* The same restoration of a picture scaled by s = params->scale: parameters and PSF (a copy, to be cleared whatever the status) as they are there.
+ *
+ * With the PSF as the reduced picture sees it (dcv_psf_reduce) and the sum over pixels standing for an integral, data term and total variation of a picture
+ * scaled by s weigh s^2 lam / 2 and s, for gradients grow by 1 / s. So  lam -> lam / s,  G -> G / s,  and the noise, averaged, goes to s sigma. */
+static dcv_status at_scale(const dcv_params *params, const dcv_psf *psf, dcv_params *own, dcv_psf *reduced)
+{
+  *reduced = (dcv_psf){ 0 };
+  DCV_TRY(check_resolved(params, psf));
+  dcv_psf view;
+  psf = share_planes(psf, &view);
+  DCV_TRY(dcv_psf_copy(reduced, psf));
+  *own = *params;
+  if(params->scale == 1.0f) return DCV_OK;
+  const dcv_psf full = *reduced;
+  own->scale = 1.0f;
+  own->lam = make_job(params, &full).lam / params->scale;
+  own->gradient = params->gradient / params->scale;
+  own->noise = params->noise * fminf(params->scale, 1.0f);
+  dcv_status status = dcv_psf_reduce(reduced, &full, params->scale);
+  if(status == DCV_OK && dcv_solvers[params->solver] == &dcv_solver_rl) status = dcv_psf_normalise(reduced); /* needs values >= 0 */
+  dcv_release(full.data);
+  return status;
 }
 
 static dcv_status find_halo(const dcv_params *params, const dcv_job *job, int *halo)
@@ -82,12 +112,12 @@ static dcv_status find_halo(const dcv_params *params, const dcv_job *job, int *h
   return DCV_OK;
 }
 
-/* Everything of a plan that needs no memory: sizes, tiling, numbers. The job refers to `plan` and to the caller's PSF. handed_in: NULL, or the caller's
- * OpenCL context. */
+/* Everything of a plan that needs no memory: sizes, tiling, numbers, from what at_scale gives. The job refers to `plan` and to the PSF. handed_in: NULL, or
+ * the caller's OpenCL context. */
 static dcv_status lay_out(dcv_plan *plan, const dcv_params *params, int width, int height, const dcv_psf *psf, const dcv_cl_target *handed_in)
 {
   memset(plan, 0, sizeof(*plan));
-  DCV_TRY(make_job(&plan->job, params, psf));
+  plan->job = make_job(params, psf);
   plan->device = handed_in || params->backend == 1;
   if(plan->device && dcv_solvers[params->solver] != &dcv_solver_admm) return dcv_cl_refused("only the solver admm runs on OpenCL devices");
   if(handed_in) plan->target = *handed_in;
@@ -126,37 +156,47 @@ static uint64_t bytes_of(const dcv_plan *plan)
 dcv_status dcv_halo(const dcv_params *params, const dcv_psf *psf, int32_t *halo)
 {
   if(!halo) return DCV_ERROR_ARGUMENT;
-  dcv_psf view;
-  psf = share_planes(params, psf, &view);
-  dcv_job job;
-  DCV_TRY(make_job(&job, params, psf));
-  int measured;
-  DCV_TRY(find_halo(params, &job, &measured));
-  *halo = measured;
-  return DCV_OK;
+  dcv_params own;
+  dcv_psf reduced;
+  dcv_status status = at_scale(params, psf, &own, &reduced);
+  int measured = 0;
+  if(status == DCV_OK)
+  {
+    const dcv_job job = make_job(&own, &reduced);
+    status = find_halo(&own, &job, &measured);
+  }
+  if(status == DCV_OK) *halo = measured;
+  dcv_psf_clear(&reduced);
+  return status;
 }
 
 /* reason: why the solver stopped on the sample, ITERATIONS without a run. */
 static dcv_status resolve(dcv_params *params, const dcv_image *in, const dcv_psf *psf, const dcv_callbacks *callbacks, dcv_stop *reason)
 {
   *reason = DCV_STOP_ITERATIONS;
-  dcv_psf view;
-  psf = share_planes(params, psf, &view);
   DCV_TRY(dcv_params_check(params, NULL));
   DCV_TRY(dcv_psf_validate(psf));
   DCV_TRY(dcv_image_check(in, params->channels));
-  float noise = params->noise, gradient = params->gradient;
+  float noise = params->noise * fminf(params->scale, 1.0f), gradient = params->gradient / params->scale; /* of this picture */
   if(noise == 0.0f) DCV_TRY(dcv_noise_level(in, params->channels, &noise));
   if(gradient == 0.0f) DCV_TRY(dcv_noise_gradient(in, params->channels, noise, params->saturation > 0.0f ? params->saturation : INFINITY, &gradient));
   dcv_params found = *params;
-  found.noise = noise, found.gradient = gradient;
+  if(params->noise == 0.0f) found.noise = noise / fminf(params->scale, 1.0f);
+  if(params->gradient == 0.0f) found.gradient = gradient * params->scale;
   const dcv_solver *solver = dcv_solvers[params->solver];
   if(params->iterations == 0 && params->tolerance > 0.0f && solver->most > 0)
   {
-    dcv_job job;
-    int iterations;
-    DCV_TRY(make_job(&job, &found, psf));
-    DCV_TRY(dcv_stop_iterations(solver, &job, in, params->tolerance, params->planning, callbacks, &iterations, reason, NULL, NULL));
+    dcv_params own;
+    dcv_psf reduced;
+    int iterations = 0;
+    dcv_status status = at_scale(&found, psf, &own, &reduced);
+    if(status == DCV_OK)
+    {
+      const dcv_job job = make_job(&own, &reduced);
+      status = dcv_stop_iterations(solver, &job, in, params->tolerance, params->planning, callbacks, &iterations, reason, NULL, NULL);
+    }
+    dcv_psf_clear(&reduced);
+    DCV_TRY(status);
     found.iterations = iterations;
   }
   *params = found;
@@ -172,17 +212,22 @@ dcv_status dcv_params_resolve(dcv_params *params, const dcv_image *in, const dcv
 dcv_status dcv_plan_memory(const dcv_params *params, int width, int height, const dcv_psf *psf, uint64_t *bytes)
 {
   if(!params || !bytes) return DCV_ERROR_ARGUMENT;
-  dcv_psf view;
-  psf = share_planes(params, psf, &view);
   dcv_params assumed = *params;
   /* Little noise in a contrasty picture means a long halo and large tiles: an upper bound. */
   if(assumed.noise == 0.0f) assumed.noise = 1e-3f;
   if(assumed.gradient == 0.0f) assumed.gradient = 0.3f;
   dcv_plan plan;
-  DCV_TRY(lay_out(&plan, &assumed, width, height, psf, NULL));
-  plan.psf = *psf;
-  *bytes = bytes_of(&plan);
-  return DCV_OK;
+  dcv_params own;
+  dcv_psf reduced;
+  dcv_status status = at_scale(&assumed, psf, &own, &reduced);
+  if(status == DCV_OK) status = lay_out(&plan, &own, width, height, &reduced, NULL);
+  if(status == DCV_OK)
+  {
+    plan.psf = reduced;
+    *bytes = bytes_of(&plan);
+  }
+  dcv_psf_clear(&reduced);
+  return status;
 }
 
 static dcv_status allocate(dcv_plan *plan)
@@ -200,12 +245,16 @@ static dcv_status create(dcv_plan **out, const dcv_params *params, int width, in
   if(!out) return DCV_ERROR_ARGUMENT;
   *out = NULL;
   if(!params || !psf) return DCV_ERROR_ARGUMENT;
-  dcv_psf view;
-  psf = share_planes(params, psf, &view);
   dcv_plan *plan = dcv_alloc(sizeof(*plan));
   if(!plan) return DCV_ERROR_MEMORY;
-  dcv_status status = lay_out(plan, params, width, height, psf, handed_in);
-  if(status == DCV_OK) status = dcv_psf_copy(&plan->psf, psf);
+  dcv_params own;
+  dcv_psf reduced;
+  dcv_status status = at_scale(params, psf, &own, &reduced);
+  if(status == DCV_OK)
+    status = lay_out(plan, &own, width, height, &reduced, handed_in);
+  else
+    memset(plan, 0, sizeof(*plan));
+  plan->psf = reduced;
   plan->job.psf = &plan->psf;
   if(status == DCV_OK) status = plan->device ? dcv_cl_create(&plan->cl, &plan->job, &plan->tiling, &plan->target) : allocate(plan);
   if(status == DCV_OK)

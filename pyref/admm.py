@@ -21,7 +21,7 @@ double: they are smaller in pictures, and chroma noise is the uglier one.
 No reduction over the picture takes place in `solve`: lam and rho come from `parameters`.
 """
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -74,6 +74,16 @@ def parameters(y, psf, sigma=None, priority=0.0, iterations=ITERATIONS, white=No
     energy = float(np.mean(np.sum(np.square(psf), axis=(0, 1))))
     lam = LAM * energy ** (-1 / 3) * np.sqrt(sigma * scale) / sigma**2 * PRIORITY**priority
     return Parameters(sigma, scale, float(lam), RHO / scale, iterations)
+
+
+def at_scale(params, scale):
+    """Parameters for a picture resized by s, together with `psf.reduce`.
+
+    The sum over pixels stands for an integral: data term and total variation weigh s^2 lam / 2 and s there, gradients grow by 1 / s. Hence
+
+        lam -> lam / s,   G -> G / s,   rho -> s rho,   and the noise, averaged by a reduction, goes to s sigma.
+    """
+    return replace(params, sigma=params.sigma * min(scale, 1), gradient=params.gradient / scale, lam=params.lam / scale, rho=params.rho * scale)
 
 
 def solve(problem, params, iterations=None, watch=None):

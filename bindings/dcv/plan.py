@@ -82,7 +82,7 @@ class Plan:
         Axis of the colour channels; None for a gray picture.
     shape : tuple of int, optional
         (M, N) of the pictures to restore when it is not that of `image`.
-    flavour, solver, priority, noise, gradient, lam, iterations, tolerance, saturation, halo, tile, threads, planning, backend, device
+    flavour, solver, priority, noise, gradient, lam, iterations, tolerance, saturation, scale, halo, tile, threads, planning, backend, device
         As for `dcv.deconvolve`.
     progress, log : callable, optional
         As for `dcv.deconvolve`; for the measurement only.
@@ -126,6 +126,7 @@ class Plan:
         iterations: int | None = None,
         tolerance: float | None = None,
         saturation: float | None = None,
+        scale: float | None = None,
         halo: int | None = None,
         tile: int | None = None,
         threads: int | None = None,
@@ -149,6 +150,7 @@ class Plan:
             iterations=iterations,
             tolerance=tolerance,
             saturation=saturation,
+            scale=scale,
             halo=halo,
             tile=tile,
             threads=threads,

@@ -26,6 +26,7 @@ def deconvolve(
     iterations: int | None = None,
     tolerance: float | None = None,
     saturation: float | None = None,
+    scale: float | None = None,
     halo: int | None = None,
     tile: int | None = None,
     threads: int | None = None,
@@ -66,6 +67,9 @@ def deconvolve(
         None: 0.2.
     saturation : float, optional
         Level at and above which a value counts as clipped, so only as a lower bound. None: no value does.
+    scale : float, 0.02 to 8, optional
+        Size of the picture relative to the one that `psf`, `noise`, `gradient` and `lam` belong to: below 1 for a reduced preview, which then shows what
+        the full picture will. None: 1.
     halo, tile : int, optional
         Overlap and largest side of the tiles, in pixels. None: chosen by the library.
     threads : int, optional
@@ -118,6 +122,7 @@ def deconvolve(
         iterations=iterations,
         tolerance=tolerance,
         saturation=saturation,
+        scale=scale,
         halo=halo,
         tile=tile,
         threads=threads,

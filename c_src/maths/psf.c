@@ -233,6 +233,47 @@ dcv_status dcv_psf_resample(const dcv_psf *in, double scale, dcv_psf *out)
   return dcv_psf_normalise(out);
 }
 
+enum { LOBES = 5 };
+
+static double lanczos(double t)
+{
+  t = fabs(t) * PI;
+  return t < 1e-9 ? 1.0 : t < LOBES * PI ? sin(t) / t * sin(t / LOBES) / (t / LOBES) : 0.0;
+}
+
+dcv_status dcv_psf_reduce(dcv_psf *reduced, const dcv_psf *psf, double scale)
+{
+  const double wide = fmax(1.0, scale);
+  const int n = psf->size, lobes = (int)ceil((LOBES - 1) * wide);
+  const int m = DCV_MIN(dcv_psf_resampled_size(n, scale) + 2 * lobes, DCV_PSF_MAX);
+  *reduced = (dcv_psf){ NULL, m, psf->channels };
+  double *const share = dcv_alloc(sizeof(double) * 2 * m * n), *const half = share + (size_t)m * n; /* of source line j in new line i; rows shared out */
+  float *const values = share ? dcv_alloc_floats((size_t)m * m * psf->channels) : NULL;
+  for(int i = 0; i < m && values; i++)
+    for(int j = 0; j < n; j++) share[i * n + j] = lanczos((i - m / 2 - (j - n / 2) * scale) / wide);
+  for(int c = 0; c < psf->channels && values; c++)
+  {
+    const float *const k = psf->data + c * area(psf);
+    float *const out = values + (size_t)c * m * m;
+    double sum = 0.0;
+    memset(half, 0, sizeof(double) * m * n);
+    for(int y = 0; y < m; y++)
+      for(int i = 0; i < n; i++)
+        for(int j = 0; j < n; j++) half[y * n + j] += share[y * n + i] * k[i * n + j];
+    for(int y = 0; y < m; y++)
+      for(int x = 0; x < m; x++)
+      {
+        double value = 0.0;
+        for(int j = 0; j < n; j++) value += half[y * n + j] * share[x * n + j];
+        out[y * m + x] = (float)value, sum += value;
+      }
+    for(int i = 0; i < m * m; i++) out[i] = (float)(out[i] / sum);
+  }
+  dcv_release(share);
+  reduced->data = values;
+  return values ? DCV_OK : DCV_ERROR_MEMORY;
+}
+
 dcv_status dcv_psf_copy(dcv_psf *copy, const dcv_psf *psf)
 {
   *copy = (dcv_psf){ NULL, psf->size, psf->channels };

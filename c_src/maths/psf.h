@@ -10,6 +10,9 @@
  *   exponential  exp(-(|i| + |j|) / a)
  *
  * each divided by its sum.
+ *
+ *   reduced      sum_j k_j L((i - j s) / max(s, 1)), L(t) = sinc(t) sinc(t / 5), |t| < 5: Lanczos' windowed ideal low-pass, so that the transfer function is that
+ *                of k up to the new Nyquist frequency (Duchon 1979); its small negative lobes are part of it
  */
 #ifndef DCV_MATHS_PSF_H
 #define DCV_MATHS_PSF_H
@@ -19,5 +22,8 @@
 /* The PSF's values are copied; NULL data in `copy` on failure. */
 dcv_status dcv_psf_copy(dcv_psf *copy, const dcv_psf *psf);
 void dcv_psf_clear(dcv_psf *psf);
+
+/* The PSF as a picture scaled by `scale` (0.02 to 50) sees it, with sum 1 and, unlike dcv_psf_resample's, with its negative lobes; NULL data on failure. */
+dcv_status dcv_psf_reduce(dcv_psf *reduced, const dcv_psf *psf, double scale);
 
 #endif

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,7 @@ import scipy.signal
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+import dcv
 from pyref import admm, boundary, mm, pam, pd, prototype, psf, rl, solver
 from tests.parity import _ops
 from tests.parity import test_prototype_golden as golden
@@ -93,6 +95,20 @@ def test_scaling(name):
     for a in (2.0**-6, 2.0**6):
         scaled = SimpleNamespace(sigma=params.sigma * a, gradient=params.gradient * a, lam=params.lam / a)
         compare("solver scaling", _ops.solve(name, y * np.float32(a), k, shape, scaled, iterations=6) / a, plain)
+
+
+@pytest.mark.parametrize("scale", [0.2, 0.37, 0.9, 2.0])
+def test_picture_of_another_size(scale):
+    """Parameters and PSF of the full size, at any scale; numbers given and numbers by the rule."""
+    y, k = scene((90, 110), 3), random_psf(9, 4)
+    for lam in (None, 800.0):
+        full = admm.parameters(y, k, 0.02)
+        full = replace(full, lam=lam or full.lam)
+        with dcv.Plan(y, k, channel_axis=-1, noise=0.02, gradient=full.gradient, lam=lam, scale=scale) as plan:
+            actual, info = plan.execute(y), plan.info
+        shape = (info.transform_height, info.transform_width)
+        expected = solver.restore(admm, y.astype(float), psf.reduce(k, scale), admm.at_scale(full, scale), shape=shape, halo=info.halo + 8)
+        compare("admm", actual, expected)
 
 
 @pytest.mark.parametrize("name", METHODS)
