@@ -38,6 +38,7 @@ static inline void compat_corners(dt_iop_module_t *self, const float box[4], flo
 typedef dt_iop_colorspace_type_t compat_colorspace_t;
 typedef dt_dev_pixelpipe_t compat_picker_source_t; // third argument of color_picker_apply
 #define COMPAT_LEGACY_PARAMS_RESULT void **new_params, int32_t *new_params_size, int *new_version
+#define COMPAT_LEGACY_RESULT(size, version) (*new_params_size = (size), *new_version = (version), *new_params = malloc(size)) // freed by darktable
 
 #define COMPAT_GUI_FREE // darktable does it
 #define COMPAT_FLAGS 0
@@ -101,6 +102,7 @@ static inline void compat_set_picker_box(dt_iop_module_t *self, const float box[
 typedef int compat_colorspace_t;
 typedef dt_dev_pixelpipe_iop_t compat_picker_source_t;
 #define COMPAT_LEGACY_PARAMS_RESULT void *new_params, const int new_version
+#define COMPAT_LEGACY_RESULT(size, version) (new_version == (version) ? new_params : NULL)
 
 #define COMPAT_GUI_FREE IOP_GUI_FREE
 #define COMPAT_CL_RESULT(done) (done)

@@ -6,8 +6,8 @@
  * full-resolution pixels of a sample window, and kept in the parameters together with noise and gradient measured there. All pipes restore with these
  * stored numbers, never with ones measured on the pixels at hand: so preview, tiles and export agree.
  *
- * At pipe scale s (roi_in->scale / piece->iscale) the PSF is resampled by s, the noise falls to sqrt(s) * noise, the gradient of the
- * blurred picture grows to gradient / s, and below about a pixel of blur the picture passes through. Everything numerical is done by libdcv (dcv.h).
+ * At pipe scale s (roi_in->scale / piece->iscale) the core restores the reduced picture as it would be seen in the full one (dcv_params.scale); where the
+ * blur is far below a pixel the picture passes through. Everything numerical is done by libdcv (dcv.h).
  *
  * Limits: one PSF for the whole picture; the PSF of a picture warped after the shot (lens correction before this module) varies.
  */
@@ -54,7 +54,7 @@
 #define dt_module_dt_version deconvolution_dt_version
 #endif
 
-DT_MODULE_INTROSPECTION(1, dt_iop_deconvolution_params_t)
+DT_MODULE_INTROSPECTION(2, dt_iop_deconvolution_params_t)
 
 typedef enum dt_iop_deconvolution_source_t
 {
@@ -62,6 +62,7 @@ typedef enum dt_iop_deconvolution_source_t
   DT_DECONVOLUTION_GAUSSIAN = 1,  // $DESCRIPTION: "Gaussian"
   DT_DECONVOLUTION_DISK = 2,      // $DESCRIPTION: "disk (defocus)"
   DT_DECONVOLUTION_MOTION = 3,    // $DESCRIPTION: "straight motion"
+  DT_DECONVOLUTION_NONE = 4,      // $DESCRIPTION: "none (denoise)"
 } dt_iop_deconvolution_source_t;
 
 typedef enum dt_iop_deconvolution_flavour_t
@@ -99,9 +100,15 @@ typedef struct dt_iop_deconvolution_params_t
   int psf_channels;     // $MIN: 0 $MAX: 3 $DEFAULT: 0
   unsigned int psf_check; // $DEFAULT: 0
   uint16_t psf[3268];   // $DEFAULT: 0
+  // since version 2
+  float tolerance;         // $MIN: 0.0 $MAX: 10.0 $DEFAULT: 0.0 $DESCRIPTION: "tolerance"
+  int measured_iterations; // $MIN: 0 $MAX: 1000 $DEFAULT: 0
 } dt_iop_deconvolution_params_t;
 
 G_STATIC_ASSERT(PSF_CODEC_VALUES <= 3268);
+
+// Versions differ in how far the struct goes: version 1 ends with the PSF.
+#define SIZE_1 offsetof(dt_iop_deconvolution_params_t, tolerance)
 
 // choices of dcv_params (params.def) that the module makes itself
 enum { DCV_ADMM = 0, DCV_OPENCL = 1 };
@@ -110,12 +117,13 @@ enum { DCV_ADMM = 0, DCV_OPENCL = 1 };
 #define ASSUMED_NOISE 0.005f
 #define ASSUMED_GRADIENT 0.06f
 // A blur narrower than this, in pixels of the pipe (rms radius), is not worth restoring: the PSF is a delta to within rounding.
-#define LEAST_RADIUS 0.35f
+#define LEAST_RADIUS 0.25f
 // Sides of the sample used for estimation: more pixels add time and no information.
 #define LARGEST_SAMPLE 800
 #define LEAST_SAMPLE 64
-// Side of a stored blur scaled up: three channels of it fit where one of DCV_PSF_MAX does.
-#define LARGEST_PSF 73
+// The scales that the core takes.
+#define LEAST_SCALE 0.02f
+#define LARGEST_SCALE 8.0f
 
 typedef enum state_t
 {
@@ -129,13 +137,13 @@ typedef struct dt_iop_deconvolution_data_t
   state_t state;
   gboolean bypass; // the estimation reads the module's input through its output
   dt_iop_deconvolution_params_t params;
-  // what follows from them at the pipe's scale, kept because the pipe asks for the halo often
+  dcv_params core;
+  dcv_psf psf; // at full size
+  float values[DCV_PSF_MAX * DCV_PSF_MAX];
+  // what follows at the pipe's scale, kept because the pipe asks for the halo often
   float scale; // 0: not made yet
   gboolean active;
   dcv_status status;
-  dcv_params core;
-  dcv_psf psf;
-  float values[DCV_PSF_MAX * DCV_PSF_MAX];
   int halo;
 } dt_iop_deconvolution_data_t;
 
@@ -158,7 +166,7 @@ typedef struct dt_iop_deconvolution_gui_data_t
 {
   GtkWidget *source, *estimated, *blur_size, *picker, *estimate, *plot;
   GtkWidget *sigma, *radius, *length, *angle, *measure;
-  GtkWidget *priority, *flavour, *iterations, *blur, *noise, *clipping, *status;
+  GtkWidget *priority, *flavour, *iterations, *tolerance, *blur, *noise, *clipping, *status;
   dt_gui_collapsible_section_t section;
   estimate_t *running;
   // written by the full pipe, guarded by the module's GUI lock
@@ -200,7 +208,12 @@ compat_colorspace_t default_colorspace(dt_iop_module_t *self, dt_dev_pixelpipe_t
 
 int legacy_params(dt_iop_module_t *self, const void *const old_params, const int old_version, COMPAT_LEGACY_PARAMS_RESULT)
 {
-  return 1; // version 1 is the first: nothing older exists
+  if(old_version != 1) return 1;
+  dt_iop_deconvolution_params_t *p = COMPAT_LEGACY_RESULT(sizeof(dt_iop_deconvolution_params_t), 2);
+  if(!p) return 1;
+  memset(p, 0, sizeof(*p)); // 0 is the default of what has been added
+  memcpy(p, old_params, SIZE_1);
+  return 0;
 }
 
 // ---- parameters -------------------------------------------------------------------------------------------------------------------
@@ -220,35 +233,43 @@ static inline float _known(const float x)
 // Parameters come from files: nothing about them may be taken for granted.
 static gboolean _params_sane(const dt_iop_deconvolution_params_t *p)
 {
-  gboolean sane = (unsigned)p->source <= DT_DECONVOLUTION_MOTION && (unsigned)p->flavour <= DT_DECONVOLUTION_BEST
+  gboolean sane = (unsigned)p->source <= DT_DECONVOLUTION_NONE && (unsigned)p->flavour <= DT_DECONVOLUTION_BEST
                   && (unsigned)p->blur <= DT_DECONVOLUTION_STATIC && p->iterations >= 0 && p->iterations <= 200 && p->blur_size >= 3
                   && p->blur_size <= PSF_CODEC_SIDE && _in(p->priority, -1.0f, 1.0f) && _in(p->sigma, 0.3f, 10.0f)
                   && _in(p->radius, 0.5f, 20.0f) && _in(p->length, 1.0f, 60.0f) && _in(p->angle, -90.0f, 90.0f) && _in(p->noise, 0.0f, 0.2f)
-                  && _in(p->clipping, 0.0f, 16.0f) && _in(p->measured_noise, 0.0f, 1.0f) && _in(p->measured_gradient, 0.0f, 1000.0f) && _in(p->confidence, 0.0f, 1.0f);
+                  && _in(p->clipping, 0.0f, 16.0f) && _in(p->measured_noise, 0.0f, 1.0f) && _in(p->measured_gradient, 0.0f, 1000.0f) && _in(p->confidence, 0.0f, 1.0f)
+                  && _in(p->tolerance, 0.0f, 10.0f) && p->measured_iterations >= 0 && p->measured_iterations <= 1000;
   for(int k = 0; k < 4; k++) sane = sane && _in(p->window[k], 0.0f, 1.0f);
   return sane;
 }
 
-// Makes the PSF that the parameters mean, in a picture scaled by `scale`; psf->data has room for DCV_PSF_MAX squared floats.
-static state_t _make_psf(const dt_iop_deconvolution_params_t *p, const float scale, dcv_psf *psf)
+// Makes the PSF that the parameters mean; psf->data has room for DCV_PSF_MAX squared floats.
+static state_t _make_psf(const dt_iop_deconvolution_params_t *p, dcv_psf *psf)
 {
   if(p->source == DT_DECONVOLUTION_ESTIMATED)
   {
-    float stored[PSF_CODEC_VALUES];
-    dcv_psf full = { .data = stored, .size = p->psf_size, .channels = p->psf_channels };
-    const psf_codec_t code = psf_decode(p->psf, p->psf_size, p->psf_channels, p->psf_check, stored);
-    if(code != PSF_CODEC_OK) return code == PSF_CODEC_EMPTY ? STATE_UNKNOWN : STATE_DAMAGED;
-    psf->channels = full.channels;
-    psf->size = scale == 1.0f ? full.size : MIN(dcv_psf_resampled_size(full.size, scale), LARGEST_PSF);
-    if(scale != 1.0f) return dcv_psf_resample(&full, scale, psf) == DCV_OK ? STATE_READY : STATE_DAMAGED;
-    memcpy(psf->data, stored, sizeof(float) * full.size * full.size * full.channels);
+    const psf_codec_t code = psf_decode(p->psf, p->psf_size, p->psf_channels, p->psf_check, psf->data);
+    psf->size = p->psf_size;
+    psf->channels = p->psf_channels;
+    return code == PSF_CODEC_OK ? STATE_READY : code == PSF_CODEC_EMPTY ? STATE_UNKNOWN : STATE_DAMAGED;
+  }
+  if(p->source == DT_DECONVOLUTION_NONE)
+  {
+    psf->size = psf->channels = 1;
+    psf->data[0] = 1.0f;
     return STATE_READY;
   }
   static const dcv_psf_kind kind[] = { 0, DCV_PSF_GAUSSIAN, DCV_PSF_DISK, DCV_PSF_MOTION };
-  const double a = scale * (p->source == DT_DECONVOLUTION_GAUSSIAN ? p->sigma : p->source == DT_DECONVOLUTION_DISK ? p->radius : p->length);
+  const double a = p->source == DT_DECONVOLUTION_GAUSSIAN ? p->sigma : p->source == DT_DECONVOLUTION_DISK ? p->radius : p->length;
   psf->channels = 1;
   psf->size = dcv_psf_natural_size(kind[p->source], a, p->angle);
   return dcv_psf_make(psf, kind[p->source], a, p->angle) == DCV_OK ? STATE_READY : STATE_DAMAGED;
+}
+
+// Whether the number of iterations is found out on the sample. The other qualities have a few fixed ones.
+static inline gboolean _stops(const dt_iop_deconvolution_params_t *p)
+{
+  return p->flavour == DT_DECONVOLUTION_BEST && p->tolerance > 0.0f && p->iterations == 0;
 }
 
 // The core's parameters; noise and gradient are 0 where they have neither been measured nor set.
@@ -258,7 +279,10 @@ static void _core_params(const dt_iop_deconvolution_params_t *p, dcv_params *cor
   dcv_params_flavour(core, (dcv_flavour)p->flavour);
   core->priority = p->priority;
   core->blur = p->blur == DT_DECONVOLUTION_STATIC;
-  if(p->iterations > 0) core->iterations = p->iterations;
+  if(p->iterations > 0)
+    core->iterations = p->iterations;
+  else if(_stops(p) && p->measured_iterations > 0)
+    core->iterations = p->measured_iterations;
   core->noise = _known(p->noise) > 0.0f ? p->noise : _known(p->measured_noise);
   core->gradient = _known(p->measured_gradient);
   core->saturation = _known(p->clipping);
@@ -288,6 +312,9 @@ void init_presets(dt_iop_module_so_t *self)
   dt_gui_presets_add_generic(_("defocus"), self->op, self->version(), &p, sizeof(p), 1, DEVELOP_BLEND_CS_RGB_SCENE);
   p.source = DT_DECONVOLUTION_MOTION;
   dt_gui_presets_add_generic(_("motion"), self->op, self->version(), &p, sizeof(p), 1, DEVELOP_BLEND_CS_RGB_SCENE);
+  p.source = DT_DECONVOLUTION_NONE;
+  p.priority = -0.5f;
+  dt_gui_presets_add_generic(_("denoise only"), self->op, self->version(), &p, sizeof(p), 1, DEVELOP_BLEND_CS_RGB_SCENE);
 }
 
 static void _wisdom_path(char *path, const size_t size)
@@ -344,13 +371,15 @@ void commit_params(dt_iop_module_t *self, dt_iop_params_t *params, dt_dev_pixelp
   memcpy(&d->params, params, sizeof(d->params));
   d->scale = 0.0f;
   d->psf.data = d->values;
-  d->state = _params_sane(&d->params) ? _make_psf(&d->params, 1.0f, &d->psf) : STATE_DAMAGED;
+  d->state = _params_sane(&d->params) ? _make_psf(&d->params, &d->psf) : STATE_DAMAGED;
   if(d->state == STATE_DAMAGED) return;
   _core_params(&d->params, &d->core);
+  if(d->core.noise == 0.0f) d->core.noise = ASSUMED_NOISE;
+  if(d->core.gradient == 0.0f) d->core.gradient = ASSUMED_GRADIENT;
   if(d->core.solver != DCV_ADMM) piece->process_cl_ready = FALSE; // quality "best"
 }
 
-// Brings PSF and parameters to the scale of the pipe. TRUE when there is something to restore.
+// Whether there is something to restore at the scale of the pipe, and the halo there.
 static gboolean _at_scale(dt_iop_deconvolution_data_t *d, const float scale)
 {
   if(d->bypass || d->state != STATE_READY) return FALSE;
@@ -359,17 +388,13 @@ static gboolean _at_scale(dt_iop_deconvolution_data_t *d, const float scale)
   d->scale = scale;
   d->active = FALSE;
   d->halo = 0;
-  _core_params(&d->params, &d->core);
-  if(d->core.noise == 0.0f) d->core.noise = ASSUMED_NOISE;
-  if(d->core.gradient == 0.0f) d->core.gradient = ASSUMED_GRADIENT;
-  d->core.noise *= sqrtf(MIN(scale, 1.0f)); // averaging would give the scale itself; what the reduction aliases acts as noise
-  d->core.gradient /= scale;         // of a blurred, hence smooth, picture
+  d->core.scale = CLAMP(scale, LEAST_SCALE, LARGEST_SCALE);
 
   float radius = 0.0f;
   int32_t halo = 0;
-  d->status = _make_psf(&d->params, scale, &d->psf) == STATE_READY ? DCV_OK : DCV_ERROR_PSF;
-  if(d->status == DCV_OK) d->status = dcv_psf_radius(&d->psf, &radius);
-  if(d->status == DCV_OK && radius < LEAST_RADIUS) return FALSE;
+  d->status = dcv_psf_radius(&d->psf, &radius);
+  const gboolean visible = d->params.source == DT_DECONVOLUTION_NONE ? d->params.priority < 0.0f : radius * scale >= LEAST_RADIUS;
+  if(d->status == DCV_OK && !visible) return FALSE;
   if(d->status == DCV_OK) d->status = dcv_halo(&d->core, &d->psf, &halo);
   d->halo = halo;
   d->active = d->status == DCV_OK;
@@ -620,15 +645,18 @@ static const char *_learn(estimate_t *e, const dcv_image *sample)
     status = dcv_estimate_psf(&core, sample, &psf, &callbacks, &e->report);
     p->confidence = CLAMP(e->report.confidence, 0.0f, 1.0f);
   }
-  else if(_make_psf(p, 1.0f, &psf) != STATE_READY)
+  else if(_make_psf(p, &psf) != STATE_READY)
     status = DCV_ERROR_PSF;
 
   core.noise = 0.0f; // measured even where the user has set another
-  if(status == DCV_OK) status = dcv_params_resolve(&core, sample, &psf, NULL);
+  core.tolerance = p->tolerance;
+  if(_stops(p)) core.iterations = 0;
+  if(status == DCV_OK) status = dcv_params_resolve(&core, sample, &psf, &callbacks);
   if(status == DCV_OK)
   {
     p->measured_noise = core.noise;
     p->measured_gradient = core.gradient;
+    p->measured_iterations = _stops(p) ? core.iterations : 0;
     if(e->psf_wanted)
     {
       if(psf_encode(values, psf.size, psf.channels, p->psf, &p->psf_check) != PSF_CODEC_OK) status = DCV_ERROR_PSF;
@@ -712,6 +740,7 @@ static gboolean _estimate_finish(gpointer user)
     {
       p->measured_noise = e->params.measured_noise;
       p->measured_gradient = e->params.measured_gradient;
+      p->measured_iterations = e->params.measured_iterations;
       if(e->psf_wanted)
       {
         p->confidence = e->params.confidence;
@@ -827,7 +856,7 @@ static void _load_clicked(GtkWidget *button, dt_iop_module_t *self)
   int size = 0, channels = 0;
   const char *problem = psf_file_read(path, PSF_CODEC_SIDE, psf, &size, &channels);
   if(!problem && psf_encode(psf, size, channels, p->psf, &p->psf_check) != PSF_CODEC_OK)
-    problem = "a blur has no negative values and not only zeros";
+    problem = N_("a blur has no negative values and not only zeros");
   g_free(path);
   if(problem)
   {
@@ -909,7 +938,7 @@ static gboolean _plot_draw(GtkWidget *widget, cairo_t *cr, dt_iop_module_t *self
   const dt_iop_deconvolution_params_t *p = self->params;
   float *values = g_malloc(sizeof(float) * DCV_PSF_MAX * DCV_PSF_MAX);
   dcv_psf psf = { .data = values };
-  if(_params_sane(p) && _make_psf(p, 1.0f, &psf) == STATE_READY)
+  if(_params_sane(p) && _make_psf(p, &psf) == STATE_READY)
   {
     const int n = psf.size * psf.size;
     float peak = 0.0f;
@@ -930,6 +959,15 @@ static gboolean _plot_draw(GtkWidget *widget, cairo_t *cr, dt_iop_module_t *self
     cairo_move_to(cr, 4.0, area.height - 6.0);
     cairo_show_text(cr, text);
     g_free(text);
+    if(p->source == DT_DECONVOLUTION_ESTIMATED && p->confidence < 1.0f) // 1: from a file
+    {
+      cairo_text_extents_t extents;
+      text = g_strdup_printf(_("confidence %.0f %%"), 100.0f * p->confidence);
+      cairo_text_extents(cr, text, &extents);
+      cairo_move_to(cr, area.width - extents.x_advance - 4.0, area.height - 6.0);
+      cairo_show_text(cr, text);
+      g_free(text);
+    }
   }
   g_free(values);
   return TRUE;
@@ -950,6 +988,8 @@ static void _update_status(dt_iop_module_t *self)
   gchar *text;
   if(g->running)
     text = g_strdup(_("measuring at full resolution..."));
+  else if(p->source == DT_DECONVOLUTION_NONE && p->priority >= 0.0f)
+    text = g_strdup(_("no blur to undo: the picture is unchanged.\nmove \"denoise or deblur\" below 0 to remove noise."));
   else if(unknown)
     text = g_strdup(_("blur unknown: the picture is unchanged.\npick a sample window, then estimate the blur."));
   else
@@ -986,6 +1026,8 @@ void gui_changed(dt_iop_module_t *self, GtkWidget *widget, void *previous)
   gtk_widget_set_visible(g->length, p->source == DT_DECONVOLUTION_MOTION);
   gtk_widget_set_visible(g->angle, p->source == DT_DECONVOLUTION_MOTION);
   gtk_widget_set_visible(g->blur, p->source == DT_DECONVOLUTION_ESTIMATED);
+  gtk_widget_set_visible(g->tolerance, p->flavour == DT_DECONVOLUTION_BEST);
+  gtk_widget_set_visible(g->plot, p->source != DT_DECONVOLUTION_NONE);
   if(widget == g->blur_size && p->blur_size % 2 == 0)
   {
     // odd, and onwards in the direction of the change
@@ -1015,6 +1057,7 @@ void gui_update(dt_iop_module_t *self)
   dt_bauhaus_slider_set(g->length, p->length);
   dt_bauhaus_slider_set(g->angle, p->angle);
   dt_bauhaus_slider_set(g->iterations, p->iterations);
+  dt_bauhaus_slider_set(g->tolerance, p->tolerance);
   dt_bauhaus_slider_set(g->noise, p->noise);
   dt_bauhaus_slider_set(g->clipping, p->clipping);
   dt_gui_update_collapsible_section(&g->section);
@@ -1066,7 +1109,8 @@ void gui_init(dt_iop_module_t *self)
 
   g->plot = dtgtk_drawing_area_new_with_aspect_ratio(0.5);
   g_signal_connect(G_OBJECT(g->plot), "draw", G_CALLBACK(_plot_draw), self);
-  gtk_widget_set_tooltip_text(g->plot, _("the blur: what a point of light became"));
+  gtk_widget_set_tooltip_text(g->plot, _("the blur: what a point of light became. the confidence tells how well the sample determines it:\n"
+                                         "where it is low, choose a window with more contours or another blur size"));
   gtk_box_pack_start(GTK_BOX(main_box), g->plot, TRUE, TRUE, 0);
 
   g->priority = dt_bauhaus_slider_from_params(self, "priority");
@@ -1082,6 +1126,12 @@ void gui_init(dt_iop_module_t *self)
   gtk_widget_set_tooltip_text(g->blur, _("motion: one blur for all colours, as camera shake gives.\nstatic: one blur for each colour, as lenses give"));
   g->iterations = dt_bauhaus_slider_from_params(self, "iterations");
   gtk_widget_set_tooltip_text(g->iterations, _("0: as many as the chosen quality needs"));
+  g->tolerance = dt_bauhaus_slider_from_params(self, "tolerance");
+  dt_bauhaus_slider_set_digits(g->tolerance, 2);
+  dt_bauhaus_slider_set_format(g->tolerance, "%");
+  dt_bauhaus_slider_set_soft_range(g->tolerance, 0.0f, 2.0f);
+  gtk_widget_set_tooltip_text(g->tolerance, _("quality best stops when an iteration changes the sample by less than this part of the whole correction;\n"
+                                              "found out when the blur or the noise is measured. 0: always the same number of iterations"));
   g->noise = dt_bauhaus_slider_from_params(self, "noise");
   dt_bauhaus_slider_set_digits(g->noise, 4);
   dt_bauhaus_slider_set_factor(g->noise, 100.0f);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <tiffio.h>
 
+#define N_(text) text // the caller translates it
+
 static const char *_read(TIFF *tiff, const int most, float *psf, int *size, int *channels)
 {
   uint32_t width = 0, height = 0;
@@ -16,17 +18,17 @@ static const char *_read(TIFF *tiff, const int most, float *psf, int *size, int 
   TIFFGetFieldDefaulted(tiff, TIFFTAG_SAMPLEFORMAT, &format);
   TIFFGetFieldDefaulted(tiff, TIFFTAG_PLANARCONFIG, &layout);
   const int is_float = format == SAMPLEFORMAT_IEEEFP && bits == 32, is_integer = format == SAMPLEFORMAT_UINT && bits == 16;
-  if(width != height || width % 2 == 0) return "a blur is a square of odd size";
-  if(width > (uint32_t)most) return "the blur in this file is too large";
+  if(width != height || width % 2 == 0) return N_("a blur is a square of odd size");
+  if(width > (uint32_t)most) return N_("the blur in this file is too large");
   if((samples != 1 && samples != 3) || (!is_float && !is_integer) || layout != PLANARCONFIG_CONTIG || TIFFIsTiled(tiff))
-    return "only one or three channels of float or 16-bit integers are read";
-  if(TIFFScanlineSize(tiff) != (tmsize_t)(width * samples * (bits / 8))) return "this file cannot be read";
+    return N_("only one or three channels of float or 16-bit integers are read");
+  if(TIFFScanlineSize(tiff) != (tmsize_t)(width * samples * (bits / 8))) return N_("this file cannot be read");
 
   void *row = malloc(TIFFScanlineSize(tiff));
-  const char *problem = row ? NULL : "not enough memory";
+  const char *problem = row ? NULL : N_("not enough memory");
   for(uint32_t y = 0; y < height && !problem; y++)
   {
-    if(TIFFReadScanline(tiff, row, y, 0) != 1) problem = "this file cannot be read";
+    if(TIFFReadScanline(tiff, row, y, 0) != 1) problem = N_("this file cannot be read");
     for(uint32_t x = 0; x < width && !problem; x++)
       for(int c = 0; c < samples; c++)
       {
@@ -43,7 +45,7 @@ static const char *_read(TIFF *tiff, const int most, float *psf, int *size, int 
 const char *psf_file_read(const char *path, const int most, float *psf, int *size, int *channels)
 {
   TIFF *tiff = TIFFOpen(path, "r");
-  if(!tiff) return "this is no TIFF file";
+  if(!tiff) return N_("this is no TIFF file");
   const char *problem = _read(tiff, most, psf, size, channels);
   TIFFClose(tiff);
   return problem;

@@ -77,7 +77,7 @@ def main(prefix, out):
             for i, side in enumerate(sides):
                 pair.paste(side, (360 * i, 0))
             pair.save(out / "off-on.jpg", quality=90, optimize=True)
-        (scratch / "portrait.tif.xmp").write_text(xmp.sidecar(xmp.pack(source="gaussian", sigma=-1.0)))
+        (scratch / "portrait.tif.xmp").write_text(xmp.sidecar(xmp.spoilt("sigma", -1.0)))
         with Darkroom(launcher, scratch / "damaged", path) as room:
             room.action("iop/deconvolution", "show")
             room.wait(lambda: room.idle(), 30, "darktable is still working")

@@ -70,10 +70,10 @@ class Darktable:
         done = subprocess.run([str(a) for a in (binary, *arguments, *core)], text=True, capture_output=True, env=env, timeout=timeout)
         return done.returncode, done.stdout + done.stderr
 
-    def export(self, picture, params, out, order=2, options=(), core=(), others=(), blend=None, **kwargs):
+    def export(self, picture, params, out, order=2, options=(), core=(), others=(), blend=None, version=xmp.VERSION, **kwargs):
         """Exports with one history step; the pixels as float (linear Rec2020 from a float TIFF) and what was printed."""
         sidecar = out.with_suffix(".in.xmp")
-        sidecar.write_text(xmp.sidecar(params, order, others=others, blend=blend))
+        sidecar.write_text(xmp.sidecar(params, order, version, others, blend))
         core = [*core, "--conf", "plugins/imageio/format/tiff/bpp=32"]
         status, log = self.run(picture, sidecar, out, "--icc-type", "LIN_REC2020", *options, core=core, **kwargs)
         assert status == 0 and out.exists(), log
@@ -106,7 +106,8 @@ def pictures(tmp_path_factory):
     sharp = to_linear(data.astronaut()[:384, :416] / 255)
     blurred = gaussian_filter(sharp, (SIGMA, SIGMA, 0), mode="nearest")
     noisy = blurred + np.random.default_rng(1).normal(0, NOISE, blurred.shape)
-    for name, linear in (("sharp", sharp), ("blurred", noisy)):
+    grainy = sharp + np.random.default_rng(2).normal(0, 4 * NOISE, sharp.shape)
+    for name, linear in (("sharp", sharp), ("blurred", noisy), ("noisy", grainy)):
         tifffile.imwrite(folder / f"{name}.tif", np.rint(65535 * to_srgb(linear)).astype(np.uint16), photometric="rgb")
         eight = np.rint(255 * to_srgb(linear)).astype(np.uint8)
         (folder / f"{name}.jpg").write_bytes(imagecodecs.jpeg_encode(eight, level=97, subsampling="444"))

@@ -14,7 +14,11 @@ import xmp
 from conftest import NOISE, SIGMA, Darktable, install, psnr, to_linear
 from scipy.ndimage import gaussian_filter
 
+from dcv.cli.xmp_params import LAYOUT_1, STORED_VALUES
+
 KNOWN = {"source": "gaussian", "sigma": SIGMA, "measured_noise": NOISE, "measured_gradient": 0.06}
+STORED = xmp.pack(np.ones((5, 5)))
+PSF_START = LAYOUT_1.size - 2 * STORED_VALUES
 
 
 def exported_order(path):
@@ -67,7 +71,7 @@ def test_stored_psf_equals_described_one(export):
     psf = np.exp(-(x[:, None] ** 2 + x**2) / (2 * SIGMA**2))
     described, _ = export("blurred.tif", xmp.pack(**KNOWN))
     stored, _ = export("blurred.tif", xmp.pack(psf, measured_noise=NOISE, measured_gradient=0.06))
-    three, _ = export("blurred.tif", xmp.pack(np.stack([psf] * 3), measured_noise=NOISE, measured_gradient=0.06, blur=1))
+    three, _ = export("blurred.tif", xmp.pack(np.stack([psf] * 3, -1), measured_noise=NOISE, measured_gradient=0.06, blur=1))
     # 16 bits a value, and the described one reaches no further than 13 pixels either: measured 108 dB
     assert psnr(stored, described) > 90
     # with a blur for each channel the core cannot turn the channels into luminance and chroma: another smoothing, no other blur
@@ -90,13 +94,14 @@ def test_same_pixels_as_the_core(export):
 @pytest.mark.parametrize(
     "params",
     [
-        xmp.pack(np.ones((5, 5)))[: -2 * 3268] + b"\x01" + xmp.pack(np.ones((5, 5)))[1 - 2 * 3268 :],
-        xmp.pack(**KNOWN, priority=float("nan")),
-        xmp.pack(source="gaussian", sigma=-1.0),
-        xmp.pack(source="disk", radius=float("inf")),
-        b"\xff" * xmp.PARAMS.size,
+        STORED[:PSF_START] + b"\x01" + STORED[PSF_START + 1 :],
+        xmp.spoilt("priority", float("nan"), **KNOWN),
+        xmp.spoilt("sigma", -1.0, source="gaussian"),
+        xmp.spoilt("radius", float("inf"), source="disk"),
+        xmp.spoilt("source", 5),
+        b"\xff" * xmp.LAYOUT.size,
     ],
-    ids=["psf", "nan", "negative", "infinite", "ones"],
+    ids=["psf", "nan", "negative", "infinite", "source", "ones"],
 )
 def test_damaged_parameters_pass_the_picture_through(export, params):
     plain, _ = export("blurred.tif", xmp.pack())
@@ -114,10 +119,27 @@ def test_vanishing_measurements_count_as_none(export, value):
     np.testing.assert_array_equal(pixels, unknown)
 
 
-@pytest.mark.parametrize("size", [0, 1, xmp.PARAMS.size - 4, xmp.PARAMS.size + 4])
+@pytest.mark.parametrize("size", [0, 1, xmp.LAYOUT.size - 4, xmp.LAYOUT.size + 4])
 def test_wrong_size_of_parameters(export, size):
     _, log = export("blurred.tif", (xmp.pack(**KNOWN) + b"\0" * 4)[:size])
     assert "version mismatch" in log or size == 0
+
+
+def test_parameters_of_version_1(export):
+    """Older histories go on: the struct ended with the PSF."""
+    new, _ = export("blurred.tif", xmp.pack(**KNOWN))
+    old, _ = export("blurred.tif", xmp.pack(**KNOWN)[: LAYOUT_1.size], version=1)
+    np.testing.assert_array_equal(old, new)
+
+
+def test_denoise_only(export, pictures):
+    """No blur, and a low priority: nearer to the picture without noise; with priority 0 nothing happens."""
+    noisy, _ = export("noisy.tif", xmp.pack())
+    clean, _ = export("sharp.tif", xmp.pack())
+    calm, _ = export("noisy.tif", xmp.pack(source="none", priority=-0.5, measured_noise=0.02, measured_gradient=0.06))
+    same, _ = export("noisy.tif", xmp.pack(source="none", measured_noise=0.02))
+    np.testing.assert_array_equal(same, noisy)
+    assert psnr(calm, clean) > psnr(noisy, clean) + 2
 
 
 @pytest.mark.parametrize("count", [40, pytest.param(1000, marks=pytest.mark.slow)])
@@ -129,7 +151,7 @@ def test_random_parameters(darktable, tmp_path, count):
     random = np.random.default_rng(count)
     good = [xmp.pack(**KNOWN), xmp.pack(np.ones((5, 5)), blur=1), xmp.pack(source="motion"), xmp.pack(source="disk", noise=0.01)]
     for i in range(count):
-        blob = bytearray(random.bytes(xmp.PARAMS.size) if i % 10 == 0 else good[i % 4])
+        blob = bytearray(random.bytes(xmp.LAYOUT.size) if i % 10 == 0 else good[i % 4])
         for _ in range(random.integers(1, 5)):  # few wrong bytes among good ones, so that much of the module runs
             blob[random.integers(0, 88 if i % 3 else len(blob))] = random.integers(0, 256)
         tifffile.imwrite(folder / f"{i:04}.tif", random.integers(0, 65536, (40, 48, 3), dtype=np.uint16), photometric="rgb")
@@ -202,7 +224,7 @@ def test_style(darktable, pictures, tmp_path, sharp, export):
         db.execute("INSERT INTO styles (id, name, description) VALUES (1, 'deblur', '')")
         db.execute(
             "INSERT INTO style_items (styleid, num, module, operation, op_params, enabled, blendop_params, blendop_version,"
-            " multi_priority, multi_name) VALUES (1, 0, 1, 'deconvolution', ?, 1, ?, 11, 0, '')",
+            " multi_priority, multi_name) VALUES (1, 0, 2, 'deconvolution', ?, 1, ?, 11, 0, '')",
             (params, b""),
         )
     out = tmp_path / "styled.tif"

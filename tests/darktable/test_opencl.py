@@ -68,7 +68,7 @@ def test_same_picture_as_the_processor(device, prefix, pictures, tmp_path, name)
     np.testing.assert_allclose(there, here, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("params", [xmp.pack(), xmp.pack(source="gaussian", sigma=-1.0)], ids=["unknown", "damaged"])
+@pytest.mark.parametrize("params", [xmp.pack(), xmp.spoilt("sigma", -1.0)], ids=["unknown", "damaged"])
 def test_passes_through_on_the_device(device, prefix, pictures, tmp_path, params):
     there, log = device.export(pictures / "blurred.tif", params, tmp_path / "there.tif", core=["-d", "perf"])
     here, _ = Darktable(prefix, tmp_path / "home").export(pictures / "blurred.tif", xmp.pack(), tmp_path / "here.tif")

@@ -1,39 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sidecars that switch the deconvolution module on: its parameter struct, version 1, as bytes, and the XMP around it."""
+"""Sidecars for the tests: any bytes as the module's parameters, any other steps, blending. The parameters themselves: `dcv.cli.xmp_params`."""
 
-import base64
 import re
 import struct
-import zlib
 
-import numpy as np
+from dcv.cli.xmp_params import FIELDS, LAYOUT, VERSION, defaults, encode, pack, unpack
 
-SOURCE = {"estimated": 0, "gaussian": 1, "disk": 2, "motion": 3}
-FLAVOUR = {"fast": 0, "normal": 1, "best": 2}
-PSF_VALUES = 33 * 33 * 3  # the array in the struct is one longer, for its alignment
-PARAMS = struct.Struct("<ii4ffi4fii5fiiI3268H")
-
-DEFAULTS = {
-    "source": "estimated",
-    "blur_size": 9,
-    "window": (0.35, 0.35, 0.65, 0.65),
-    "priority": 0.0,
-    "flavour": "normal",
-    "sigma": 1.5,
-    "radius": 3.0,
-    "length": 9.0,
-    "angle": 0.0,
-    "blur": 0,
-    "iterations": 0,
-    "noise": 0.0,
-    "clipping": 0.0,
-    "measured_noise": 0.0,
-    "measured_gradient": 0.0,
-    "confidence": 0.0,
-}
-
-NAMES = ("source", "blur_size", "window", "priority", "flavour", "sigma", "radius", "length", "angle", "blur", "iterations", "noise")
-NAMES += ("clipping", "measured_noise", "measured_gradient", "confidence")
+__all__ = ["LAYOUT", "VERSION", "defaults", "encode", "pack", "unpack"]
 
 SIDECAR = """<?xml version="1.0" encoding="UTF-8"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="XMP Core 4.4.0-Exiv2">
@@ -66,54 +39,15 @@ STEP = """
 BLEND = '\n      darktable:blendop_version="11"\n      darktable:blendop_params="{params}"'
 
 
-def checksum(size, channels, code):
-    """FNV-1a, 32 bits, over size, channels and the used values as little-endian 16-bit numbers."""
-    value = 2166136261
-    for byte in np.array([size, channels, *code], "<u2").tobytes():
-        value = (value ^ byte) * 16777619 & 0xFFFFFFFF
-    return value
+def spoilt(name, value, **fields):
+    """Parameters with a number that `pack` refuses; name: a field before the PSF."""
+    numbers = list(LAYOUT.unpack(pack(**fields)))
+    places = [n for n in FIELDS for _ in range(4 if n == "window" else 1)]
+    numbers[places.index(name)] = value
+    return LAYOUT.pack(*numbers)
 
 
-def pack(psf=None, **fields):
-    """Bytes of the struct. psf: (S, S) or (3, S, S), S odd and at most 33; fields: as in DEFAULTS."""
-    unknown = set(fields) - set(DEFAULTS)
-    if unknown:
-        raise TypeError(f"no parameter {', '.join(unknown)}")
-    f = DEFAULTS | fields
-    size = channels = check = 0
-    stored = np.zeros(PSF_VALUES + 1, np.uint16)
-    if psf is not None:
-        planes = np.atleast_3d(np.asarray(psf, float).T).T if np.ndim(psf) == 2 else np.asarray(psf, float)
-        channels, size, _ = planes.shape
-        code = np.rint(65535 * planes / planes.max(axis=(1, 2), keepdims=True)).astype(np.uint16).ravel()
-        stored[: code.size] = code
-        check = checksum(size, channels, code)
-    named = {"source": SOURCE[f["source"]], "flavour": FLAVOUR[f["flavour"]]}
-    values = [v for name in NAMES for v in np.atleast_1d(named.get(name, f[name]))]
-    return PARAMS.pack(*values, size, channels, check, *stored)
-
-
-def unpack(params):
-    """The fields of a struct as a dict; "psf" is None or (channels, S, S), peak 1 in each channel."""
-    values = list(PARAMS.unpack(params))
-    fields = {name: tuple(values.pop(0) for _ in range(4)) if name == "window" else values.pop(0) for name in NAMES}
-    size, channels, _ = values[:3]
-    fields["psf"] = np.reshape(values[3 : 3 + size * size * channels], (channels, size, size)) / 65535 if size else None
-    return fields
-
-
-def encode(params):
-    """darktable's compressed text form of a parameter struct."""
-    packed = zlib.compress(params)
-    return f"gz{min(len(params) // len(packed) + 1, 99):02d}{base64.b64encode(packed).decode()}"
-
-
-def decode(text):
-    """The struct's bytes from either text form."""
-    return zlib.decompress(base64.b64decode(text[4:])) if text.startswith("gz") else bytes.fromhex(text)
-
-
-def sidecar(params, order=2, version=1, others=(), blend=None):
+def sidecar(params, order=2, version=VERSION, others=(), blend=None):
     """XMP that switches the module on.
 
     Parameters

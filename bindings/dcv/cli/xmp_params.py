@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Parameters of darktable's deconvolution module, version 1: the struct of c_src/darktable/deconvolution.c as bytes and as text.
+"""Parameters of darktable's deconvolution module, versions 1 and 2: the struct of c_src/darktable/deconvolution.c as bytes and as text.
 
 The PSF is stored as in c_src/darktable/psf_codec.c: the used square only, each channel scaled to a peak of 65535, with a checksum.
 """
@@ -17,17 +17,18 @@ import numpy as np
 import dcv
 
 OPERATION = "deconvolution"
-VERSION = 1
-SOURCES = ("estimated", "gaussian", "disk", "motion")
+VERSION = 2
+SOURCES = ("estimated", "gaussian", "disk", "motion", "none")
 FLAVOURS = ("fast", "normal", "best")
 LARGEST_PSF = 33  # side in pixels
-LAYOUT = struct.Struct("<ii4ffi4fii5fiiI3268H")  # little-endian; the array is one longer than 3 * 33**2, for its alignment
+LAYOUT_1 = struct.Struct("<ii4ffi4fii5fiiI3268H")  # little-endian; the array is one longer than 3 * 33**2, for its alignment
+LAYOUT = struct.Struct(LAYOUT_1.format + "fi")  # version 2 goes on behind the PSF
 STORED_VALUES = 3268
 LONGEST_TEXT = 1 << 24  # bytes that a decoded text may have: more than any module's parameters
 
 # Field: default, least and largest value, in the struct's order; `window` (left, top, right, bottom, relative to the picture) is four numbers.
 FIELDS: dict[str, tuple[Any, float, float]] = {
-    "source": (0, 0, 3),
+    "source": (0, 0, 4),
     "blur_size": (9, 3, LARGEST_PSF),
     "window": ((0.35, 0.35, 0.65, 0.65), 0, 1),
     "priority": (0.0, -1, 1),
@@ -43,7 +44,10 @@ FIELDS: dict[str, tuple[Any, float, float]] = {
     "measured_noise": (0.0, 0, 1),
     "measured_gradient": (0.0, 0, 1000),
     "confidence": (0.0, 0, 1),
+    "tolerance": (0.0, 0, 10),
+    "measured_iterations": (0, 0, 1000),
 }
+BEHIND = ("tolerance", "measured_iterations")  # those behind the PSF, all 0 in a struct of version 1
 NAMED = {"source": SOURCES, "flavour": FLAVOURS}
 
 
@@ -99,7 +103,7 @@ def pack(psf: np.ndarray | None = None, **values: Any) -> bytes:
     if unknown:
         raise TypeError(f"the module has no parameter {', '.join(sorted(unknown))}")
     fields = {**defaults(), **values}
-    numbers = [_number(name, fields[name]) for name in FIELDS]
+    numbers = [_number(name, fields[name]) for name in FIELDS if name not in BEHIND]
     size = channels = check = 0
     stored = np.zeros(STORED_VALUES, np.uint16)
     if psf is not None:
@@ -111,17 +115,21 @@ def pack(psf: np.ndarray | None = None, **values: Any) -> bytes:
         stored[: codes.size] = codes.ravel()
         check = checksum(size, channels, codes)
     flat = [part for number in numbers for part in (number if isinstance(number, tuple) else (number,))]
-    return LAYOUT.pack(*flat, size, channels, check, *stored.tolist())
+    return LAYOUT.pack(*flat, size, channels, check, *stored.tolist(), *(_number(name, fields[name]) for name in BEHIND))
 
 
 def unpack(data: bytes) -> dict[str, Any]:
     """The fields of a struct, as for `pack`, with "psf" None or (n, n[, 3]) of sum 1; XmpError for bytes that the module would refuse."""
+    if len(data) == LAYOUT_1.size:
+        data += bytes(LAYOUT.size - LAYOUT_1.size)
     if len(data) != LAYOUT.size:
         raise XmpError(f"damaged parameters: {len(data)} bytes in place of {LAYOUT.size}")
     values = list(LAYOUT.unpack(data))
+    behind = dict(zip(BEHIND, values[-len(BEHIND) :], strict=True))
+    del values[-len(BEHIND) :]
     fields: dict[str, Any] = {}
     for name in FIELDS:
-        value: Any = tuple(values.pop(0) for _ in range(4)) if name == "window" else values.pop(0)
+        value: Any = behind[name] if name in BEHIND else tuple(values.pop(0) for _ in range(4)) if name == "window" else values.pop(0)
         if not _in_range(name, value):
             raise XmpError(f"damaged parameters: {name} is {value}")
         fields[name] = NAMED[name][value] if name in NAMED else value
@@ -148,6 +156,8 @@ def psf_of(fields: dict[str, Any]) -> np.ndarray | None:
         return dcv.psf.gaussian(fields["sigma"])
     if fields["source"] == "disk":
         return dcv.psf.disk(fields["radius"])
+    if fields["source"] == "none":
+        return np.ones((1, 1), np.float32)
     if fields["source"] == "motion":
         return dcv.psf.motion(fields["length"], fields["angle"])
     stored: np.ndarray | None = fields["psf"]

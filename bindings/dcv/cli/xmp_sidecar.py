@@ -90,9 +90,9 @@ class Step:
 
     def params(self) -> bytes:
         """The parameters' bytes; XmpError when damaged or of a version that this program does not know."""
-        version = self.element.own("modversion")
-        if version != str(VERSION):
-            raise XmpError(f"parameters of version {version}; known is {VERSION}")
+        version = self.element.own("modversion") or ""
+        if version not in map(str, range(1, VERSION + 1)):
+            raise XmpError(f"parameters of version {version}; known are versions up to {VERSION}")
         return decode(self.element.own("params") or "")
 
 
