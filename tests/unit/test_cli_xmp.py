@@ -188,7 +188,7 @@ PSF_START = xmp_params.LAYOUT_1.size - 2 * 3268
         ("gz02" + base64.b64encode(b"no zlib").decode(), "damaged"),
         ("gz02" + base64.b64encode(zlib.compress(GOOD)[:-9]).decode(), "too early"),
         (xmp_params.encode(GOOD[:-4]), "6628 bytes"),
-        (xmp_params.encode(GOOD + b"\0"), "6625 bytes"),
+        (xmp_params.encode(GOOD + b"\0"), "6633 bytes"),
         (xmp_params.encode(flipped(GOOD, PSF_START)), "checksum"),
         (xmp_params.encode(b"\xff" * len(GOOD)), "source"),
         ("0123x", "damaged"),
