@@ -294,7 +294,7 @@ def test_edit_keeps_everything_else(run, tmp_path: Path) -> None:
 def test_undone_steps_and_their_masks_move_up(run, tmp_path: Path) -> None:
     path = tmp_path / "a.raw.xmp"
     masks = '<rdf:li darktable:mask_num="0" darktable:mask_id="1"/><rdf:li darktable:mask_num="1" darktable:mask_id="2"/>'
-    path.write_text(old_sidecar(EXPOSURE, FLIP, ("deconvolution", 1, "ff", 0), end=1, masks=masks))
+    path.write_text(old_sidecar(EXPOSURE, FLIP, ("deconvolution", 2, "ff", 0), end=1, masks=masks))
     run("write", path, "--disk", 2, "--overwrite")
     data = path.read_bytes()
     assert [(step["num"], step["operation"]) for step in history(data)] == [("0", "exposure"), ("1", "deconvolution"), ("2", "flip"), ("3", "deconvolution")]
@@ -307,7 +307,7 @@ def test_replace_keeps_what_is_not_said(run, tmp_path: Path, shaken: Path) -> No
     path = tmp_path / "a.raw.xmp"
     first = xmp_params.encode(xmp_params.pack(source="disk", radius=4.0))
     second = xmp_params.encode(xmp_params.pack(dcv.psf.load(shaken), priority=0.5, measured_noise=0.003))
-    before = old_sidecar(("deconvolution", 1, first, 0), ("deconvolution", 1, second, 3), EXPOSURE).replace('enabled="1"', 'enabled="0"')
+    before = old_sidecar(("deconvolution", 2, first, 0), ("deconvolution", 2, second, 3), EXPOSURE).replace('enabled="1"', 'enabled="0"')
     path.write_text(before)
     told = shown(run, path)
     assert (told["num"], told["instance"], told["enabled"], told["priority"]) == (1, 3, False, 0.5)
