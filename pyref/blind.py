@@ -3,7 +3,7 @@
 Model y = k * x + n on the window, k >= 0, sum k = 1; x unknown. Coarse to fine, the alternation of
 
 1. a sharp estimate with few gradients, min_x ||k * x - y||^2 + lam ||grad x||_0, by half-quadratic splitting: g = grad x where
-   |grad x|^2 >= lam / beta, else 0; X = (conj(K) Y + beta conj(D).F(g)) / (|K|^2 + beta |D|^2); beta doubles from 2 lam to BETA_MAX
+   |grad x|^2 >= lam / beta, else 0; X = (conj(K) Y + beta conj(D).F(g)) / (|K|^2 + beta |D|^2); beta doubles from 2 lam to BETA_ROUND
    (L. Xu, S. Zheng, J. Jia, Unnatural L0 sparse representation for natural image deblurring, CVPR 2013; L. Xu et al., Image
    smoothing via L0 gradient minimization, ACM TOG 30(6), 2011, eq. 8 and 12);
 2. the PSF, min_k ||k * grad x - grad y||^2 + gamma ||k||^2 subject to k >= 0, by accelerated projected gradient
@@ -11,11 +11,11 @@ Model y = k * x + n on the window, k >= 0, sum k = 1; x unknown. Coarse to fine,
 
 Deviations: the normal equations of step 2 need the autocorrelation of grad x at lags below the PSF size alone, so one transform of the
 window builds them and each iteration is a transform of twice the PSF size; gradients within half a PSF of the frame are left out,
-because what they are blurred with is not in the window; lam is relative to the window's contrast; lam is high while the PSF is
-found and low once it is, so that weak gradients refine it.
+because what they are blurred with is not in the window; lam is relative to the window's contrast, and falls while the PSF is found.
 
-Several starts (gradient weight, support) run to half the resolution, where `energy` keeps the best KEEP; of these the better one at
-full resolution is refined, and competes there with the Gaussian family, again by `energy`.
+Several starts (gradient weight, support) run to half the resolution, where `energy` keeps the best KEEP. From the better one at full resolution the
+alternation walks on in several ways, of which the PSF of least `trial` is kept (`polish`): its fixed point is not its best PSF, since
+pictures have more gradients than the model. The result competes with families of few parameters (`fit_family`), by `energy`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import ndimage
 
+from . import psf
 from .boundary import extend, fill_holes
 from .fft import fast_size, forward, gradient_power, inverse, otf
 from .pyramid import resize, resize_psf, schedule
@@ -35,15 +36,20 @@ STARTS = ((0.3, 1), (0.1, 1), (0.01, 1), (0.1, 2))  # weight of the gradient cou
 PRUNED = 2          # scales above the finest: half the resolution
 KEEP = 2            # starts that go on from there
 SCORE_LAMS = (1e-3, 4e-3)
-GAUSSIANS = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)  # px, parametric candidates
+GAUSSIANS = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)  # px, where the search for a Gaussian begins
+LAM_TRIAL, BETA_TRIAL = (4e-4, 1e-3), 16.0  # range of the weight of a trial, else as LAM_NOISE; last penalty
+WALKS = ((0, 0.03), (2, 0.03), (1, 0.01))  # quarters added to the power of |D| in which the PSF is fitted, PRUNE there
+PASSES, WALK_ROUNDS, BEST = 2, 2, 3
+GAMMA_FIT, STEPS_FIT = 0.2, 40
+NEAR = 0.06         # a family whose first guess costs so much more than the free PSF is left out
+SEARCH, SEARCH_PASSES = 0.2, 3  # first step of the search for a member, in natural logarithms; halved after each pass
+LEAST_WIDTH = 0.3   # px
 LAM_DECAY = 1.15    # divisor per round
-LAM_FINE = 1e-4     # floor, reached by the refinement
+LAM_FINE = 1e-4     # floor
 LAM_NOISE = 10.0    # the same, relative to the variance of the noise: below it the PSF gains a peak that copies the noise
-FINE_DECAY = 2.0    # divisor per round of the refinement
-LAM_REFINE = 1e-3   # start of the refinement
-BETA_MAX = 1e3
+BETA_MAX = 1e3      # last penalty of an energy
+BETA_ROUND = 1e2    # of a round
 ROUNDS = 5          # per scale
-REFINE_ROUNDS = 6
 GAMMA = 2.0         # weight of ||k||^2
 NNLS_STEPS = 20
 SHARP = 0.02        # energy a PSF must gain on the delta to count
@@ -115,12 +121,12 @@ class Scale:
     def otf(self, k: np.ndarray) -> np.ndarray:
         return otf(k, self.shape, self.y.dtype)
 
-    def sharp(self, k: np.ndarray, lam: float) -> np.ndarray:
-        """Step 1; returns the whole periodic domain."""
+    def sharp(self, k: np.ndarray, lam: float, beta_max: float = BETA_ROUND) -> np.ndarray:
+        """Step 1 up to a penalty; returns the whole periodic domain."""
         K = self.otf(k)
         KY, K2 = K.conj() * self.Y, np.abs(K) ** 2
         x, beta = self.filled, 2 * lam
-        while beta < BETA_MAX:
+        while beta < beta_max:
             gx, gy = gradient(x)
             keep = gx * gx + gy * gy >= lam / beta
             gx, gy = gx * keep, gy * keep
@@ -132,26 +138,41 @@ class Scale:
     def psf(self, x: np.ndarray, k: np.ndarray) -> np.ndarray:
         """Step 2 from the start k (n, n); returns the cleaned PSF, or k if nothing is left."""
         n = k.shape[0]
-        size = fast_size(2 * n)
         known = np.zeros_like(x)  # gradients whose blur lies inside the window
         h = n // 2 + 1
         known[h:self.y.shape[0] - h, h:self.y.shape[1] - h] = 1
         G = [forward(g * known) for g in gradient(x)]
-        auto = inverse(sum(np.abs(g) ** 2 for g in G), self.shape)
-        cross = inverse(sum(g.conj() * b for g, b in zip(G, self.GY)), self.shape)
+        auto, cross = sum(np.abs(g) ** 2 for g in G), sum(g.conj() * b for g, b in zip(G, self.GY))
+        return self.project(auto, cross, k, GAMMA, NNLS_STEPS, PRUNE)
+
+    def fit(self, x: np.ndarray, k: np.ndarray, quarters: int, prune: float) -> np.ndarray:
+        """Step 2 with |D|^p in place of the gradient, p = 1 + quarters / 4: more weight for fine structure, which the alternation recovers last."""
+        weight = self.D2 ** (0.5 + quarters / 8)
+        h = k.shape[0] // 2 + 1
+        inside, known = np.zeros_like(x), np.zeros_like(x)
+        inside[:self.y.shape[0], :self.y.shape[1]] = 1
+        known[h:self.y.shape[0] - h, h:self.y.shape[1] - h] = 1
+        G = forward(inverse(forward(x) * weight, self.shape) * known)
+        return self.project(np.abs(G) ** 2, G.conj() * forward(inverse(self.Y * weight, self.shape) * inside), k, GAMMA_FIT, STEPS_FIT, prune)
+
+    def project(self, auto: np.ndarray, cross: np.ndarray, k: np.ndarray, gamma: float, steps: int, prune: float) -> np.ndarray:
+        """PSF from the spectra of the correlations of the sharp picture with itself and with the blurred one; from the start k."""
+        n, dtype = k.shape[0], self.y.dtype
+        size = fast_size(2 * n)
+        auto, cross = inverse(auto, self.shape), inverse(cross, self.shape)
         lag = np.arange(1 - n, n)
-        a = np.zeros((size, size), x.dtype)
+        a = np.zeros((size, size), dtype)
         a[np.ix_(lag % size, lag % size)] = auto[np.ix_(lag, lag)]
-        A = forward(a).real + x.dtype.type(GAMMA)
+        A = forward(a).real + dtype.type(gamma)
         half = np.arange(n) - n // 2
         b = cross[np.ix_(half, half)]
         step = 1 / np.abs(A).max()
         z, now, t = k, k, 1.0
-        for _ in range(NNLS_STEPS):
+        for _ in range(steps):
             new = np.maximum(z - step * (inverse(A * forward(np.pad(z, (0, size - n))), (size, size))[:n, :n] - b), 0)
             t, old = (1 + np.sqrt(1 + 4 * t * t)) / 2, t
             z, now = new + (old - 1) / t * (new - now), new
-        return clean(now) if now.sum() > 0 else k
+        return clean(now, prune) if now.sum() > 0 else k
 
     def rounds(self, k: np.ndarray, lam: float, count: int, decay: float, floor: float):
         """`count` rounds of both steps; returns PSF, lam, L1 change of the last round."""
@@ -162,24 +183,31 @@ class Scale:
             lam = max(lam / decay, floor)
         return k, lam, change
 
-    def energy(self, k: np.ndarray) -> float:
-        """How badly k explains the window by a sharp picture with few gradients: sum over lam of log(mean r^2 + 4 lam N).
-
-        r = k * x - y and N the share of pixels with a gradient, both away from the frame, x the minimiser of step 1. A PSF too narrow
-        leaves many gradients or a residual, one too wide adds the gradients of its ringing. 0 for a window that is all frame.
-        """
+    def cost(self, k: np.ndarray, x: np.ndarray, weight: float, least: float) -> float:
+        """log(mean r^2 + weight share) away from the frame: r = k * x - y, share of the pixels with |grad x|^2 > least. 0 for a window that is all frame."""
         h = self.n // 2 + 2
         area = tuple(slice(h, m - h) for m in self.y.shape)
-        total = 0.0
         if min(self.y.shape) <= 2 * h:
-            return total
-        for lam in SCORE_LAMS:
-            x = self.sharp(k, lam)
-            r = (inverse(self.otf(k) * forward(x), self.shape) - self.filled)[area]
-            gx, gy = gradient(x)
-            share = (gx * gx + gy * gy > lam / BETA_MAX)[area].mean()
-            total += np.log(np.mean(r * r) + 4 * lam * share + 1e-12)
-        return float(total)
+            return 0.0
+        r = (inverse(self.otf(k) * forward(x), self.shape) - self.filled)[area]
+        gx, gy = gradient(x)
+        return float(np.log(np.mean(r * r) + weight * (gx * gx + gy * gy > least)[area].mean() + 1e-12))
+
+    def energy(self, k: np.ndarray) -> float:
+        """How badly k explains the window by a sharp picture with few gradients: `cost` with weight 4 lam, summed over SCORE_LAMS.
+
+        A PSF too narrow leaves many gradients or a residual, one too wide adds the gradients of its ringing.
+        """
+        return sum(self.cost(k, self.sharp(k, lam, BETA_MAX), 4 * lam, lam / BETA_MAX) for lam in SCORE_LAMS)
+
+    def trial(self, k: np.ndarray, lam: float) -> tuple[float, np.ndarray]:
+        """A cheaper `energy` of one weight for PSFs that are close to each other, and its sharp picture.
+
+        The shorter continuation leaves more of the misfit in the residual.
+        """
+        x = self.sharp(k, lam, BETA_TRIAL)
+        last = lam * 2 ** np.ceil(np.log2(BETA_TRIAL / (2 * lam)))  # the largest penalty below BETA_TRIAL
+        return self.cost(k, x, 2 * lam, lam / last), x
 
 
 class Start:
@@ -213,17 +241,78 @@ def least(noise: float, scale: float) -> float:
     return max(LAM_FINE, LAM_NOISE * (noise * scale) ** 2)
 
 
-def refined(level: Scale, k: np.ndarray, floor: float) -> tuple[np.ndarray, float]:
-    """PSF after the last rounds of the alternation, of low gradient weight, and the change in the last of them."""
-    k, _, change = level.rounds(k, max(LAM_REFINE, floor), REFINE_ROUNDS, FINE_DECAY, floor)
-    return k, change
+def polish(level: Scale, k: np.ndarray, lam: float) -> tuple[np.ndarray, float]:
+    """PSF of least `trial` met on walks of the alternation from k, and on the mean of the best; and its cost."""
+    best: list[tuple[float, np.ndarray, np.ndarray | None]] = []
+
+    def consider(k):
+        cost, x = level.trial(k, lam)
+        best.append((cost, k, x))
+        best.sort(key=lambda entry: entry[0])
+        del best[BEST:]
+        return x
+
+    consider(k)
+    for _ in range(PASSES):
+        for quarters, prune in WALKS:
+            _, k, x = best[0]
+            for _ in range(WALK_ROUNDS):
+                k = level.fit(x, k, quarters, prune)
+                x = consider(k)
+        consider(clean(sum(k for _, k, _ in best)))
+    return best[0][1], best[0][0]
 
 
-def gaussian(sigma: float, size: int) -> np.ndarray:
-    """Isotropic Gaussian PSF, sum 1."""
-    g = np.exp(-0.5 * ((np.arange(size) - size // 2) / sigma) ** 2)
-    k = np.outer(g, g)
-    return k / k.sum()
+def draw(family: str, a: np.ndarray, size: int) -> np.ndarray:
+    """Member of a family: "gaussian" of standard deviations exp(a[0]) along and exp(a[1]) across the direction a[2], "disk" of radius exp(a[0]), "motion"
+    of length exp(a[0]) in that direction; pixels, radians clockwise from the row direction.
+    """
+    if family == "disk":
+        return psf.disk(np.exp(a[0]), size)
+    if family == "motion":
+        return psf.motion(np.exp(a[0]), -np.rad2deg(a[2]), size)
+    y, x = np.mgrid[:size, :size] - size // 2
+    u, v = (np.cos(a[2]) * x + np.sin(a[2]) * y) / np.exp(a[0]), (np.cos(a[2]) * y - np.sin(a[2]) * x) / np.exp(a[1])
+    return psf.normalise(np.exp(-0.5 * (u * u + v * v)))
+
+
+FAMILIES = {"gaussian": ((1, 1, 0), (1, -1, 0), (0, 0, 2)), "disk": ((1, 1, 0),), "motion": ((1, 1, 0), (0, 0, 2))}  # and the moves of the search
+
+
+def moments(k: np.ndarray, family: str) -> np.ndarray:
+    """The family's numbers with the second moments of k."""
+    y, x = np.mgrid[:k.shape[0], :k.shape[0]] - k.shape[0] // 2
+    k = k / k.sum()
+    x, y = x - (k * x).sum(), y - (k * y).sum()
+    xx, xy, yy = (k * x * x).sum(), (k * x * y).sum(), (k * y * y).sum()
+    mean, apart = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
+    along = {"gaussian": np.sqrt(mean + apart), "disk": 2 * np.sqrt(mean), "motion": np.sqrt(12 * (mean + apart))}[family]
+    widths = np.maximum([along, np.sqrt(max(mean - apart, 0))], LEAST_WIDTH)
+    return np.array([*np.log(widths), 0.5 * np.arctan2(2 * xy, xx - yy)])
+
+
+def fit_family(level: Scale, k: np.ndarray, limit: float, family: str, lam: float) -> np.ndarray | None:
+    """Member of least `trial` near the moments of k (or near an isotropic one); None if the first guess costs more than `limit`."""
+    n = k.shape[0]
+
+    def cost(a):
+        return level.trial(draw(family, a, n), lam)[0]
+
+    a = moments(k, family)
+    guesses = [a] + [np.array([np.log(std), np.log(std), a[2]]) for std in GAUSSIANS if family == "gaussian" and 6 * std < n + 4]
+    costs = [cost(guess) for guess in guesses]
+    a, least = guesses[int(np.argmin(costs))], min(costs)
+    if least > limit:
+        return None
+    for halvings in range(SEARCH_PASSES):
+        for move in FAMILIES[family]:
+            for sign in (1, -1):
+                b = a + sign * SEARCH / 2**halvings * np.array(move)
+                value = cost(b)
+                if value < least:
+                    a, least = b, value
+                    break
+    return draw(family, a, n)
 
 
 def padded(k: np.ndarray, size: int) -> np.ndarray:
@@ -242,12 +331,13 @@ def estimate(y: np.ndarray, size: int, *, per_channel: bool = False, noise: floa
     per_channel = per_channel and y.ndim == 3
     delta = padded(np.ones((1, 1)), size)
     gray = y if y.ndim == 2 else y @ LUMINANCE.astype(y.dtype)
-    given, noise = noise, noise_level(gray) if noise is None else noise
+    noise = noise_level(gray) if noise is None else noise
     gray = fill_holes(gray[..., None])[0][..., 0]
     if gray.std() <= 1e-6 * np.abs(gray).max():
         return Estimate(np.stack([delta] * 3, -1) if per_channel else delta, 0.0, noise)
     scale = contrast(gray)
     floor = least(noise, scale)
+    lam = float(np.clip(floor, *LAM_TRIAL))
     levels = [(Scale(resize(gray * scale, zoom), n, size_of), zoom) for n, zoom in schedule(size)]
     middle, finest = max(len(levels) - PRUNED, 1), levels[-1][0]
 
@@ -260,20 +350,20 @@ def estimate(y: np.ndarray, size: int, *, per_channel: bool = False, noise: floa
         start.descend(levels[middle:], floor)
         start.k = padded(start.k, size)
     best = min(starts, key=lambda s: finest.energy(s.k))
-    k, change = refined(finest, best.k, floor)
-    best.log[-1].update(rounds=ROUNDS + REFINE_ROUNDS, change=change)
-
-    candidates = [centred(k)] + [gaussian(sigma, size) for sigma in GAUSSIANS if 6 * sigma < size + 4]
+    k, cost = polish(finest, best.k, lam)
+    best.log[-1].update(size=size, rounds=ROUNDS + PASSES * len(WALKS) * WALK_ROUNDS)
+    k = centred(k)
+    members = [fit_family(finest, k, cost + NEAR, family, lam) for family in FAMILIES]
+    candidates = [k] + [member for member in members if member is not None]
     score = [finest.energy(c) for c in candidates]
     gain = finest.energy(delta) - min(score)
     if gain < SHARP:
         return Estimate(np.stack([delta] * 3, -1) if per_channel else delta, 0.0, noise, best.log)
-    psf = candidates[int(np.argmin(score))]
+    best_psf = candidates[int(np.argmin(score))]
     if per_channel:
         planes = []
         for channel in np.moveaxis(y, 2, 0):
-            own = noise_level(channel) if given is None else given
             channel = fill_holes(channel[..., None])[0][..., 0]
-            planes.append(refined(Scale(channel * contrast(channel), size, size_of), psf, least(own, contrast(channel)))[0])
-        psf = np.stack(planes, -1)
-    return Estimate(psf, float(1 - np.exp(-CONFIDENCE * gain)), noise, best.log)
+            planes.append(polish(Scale(channel * contrast(channel), size, size_of), best_psf, lam)[0])
+        best_psf = np.stack(planes, -1)
+    return Estimate(best_psf, float(1 - np.exp(-CONFIDENCE * gain)), noise, best.log)

@@ -3,7 +3,7 @@
  * blind: the PSF of a sample window, model y = k * x + n with k >= 0, sum k = 1, x unknown. Coarse to fine, the alternation of
  *
  *   1. a sharp estimate with few gradients, min_x ||k * x - y||^2 + lam ||grad x||_0, by half-quadratic splitting: g = grad x where
- *      |grad x|^2 >= lam / beta, else 0;  X = (conj(K) Y + beta conj(D).F(g)) / (|K|^2 + beta |D|^2);  beta doubles from 2 lam to BETA_MAX
+ *      |grad x|^2 >= lam / beta, else 0;  X = (conj(K) Y + beta conj(D).F(g)) / (|K|^2 + beta |D|^2);  beta doubles from 2 lam to BETA_ROUND
  *      (Xu, Zheng, Jia, CVPR 2013; Xu, Lu, Xu, Jia, ACM TOG 30(6), 2011, eq. 8 and 12);
  *   2. the PSF, min_k ||k * grad x - grad y||^2 + GAMMA ||k||^2 subject to k >= 0, by accelerated projected gradient
  *      (Cho, Lee, ACM TOG 28(5), 2009, eq. 9; Beck, Teboulle, SIAM J. Imaging Sci. 2(1), 2009).
@@ -21,11 +21,14 @@
 #include <math.h>
 #include <string.h>
 
-#define BETA_MAX 1e3f
+#define BETA_MAX 1e3f  /* last penalty of an energy */
+#define BETA_ROUND 1e2f /* of a round */
 #define GAMMA 2.0f    /* weight of ||k||^2 */
-#define PRUNE 0.03f   /* of the peak: smaller values of the PSF are noise */
+#define GAMMA_FIT 0.2f /* in dcv_blind_fit */
+#define BETA_TRIAL 16.0f /* of a trial */
+#define PRUNE 0.03f   /* of the peak, in dcv_blind_psf */
 #define ISLAND 0.05   /* of the sum: smaller islands of the PSF are noise */
-enum { STEPS = 20 };  /* of the projected gradient */
+enum { STEPS = 20, STEPS_FIT = 40 };  /* of the projected gradient */
 static const float SCORE_LAMS[] = { 1e-3f, 4e-3f };
 
 /* ---- pyramid --------------------------------------------------------------------------------------------------------------------- */
@@ -166,13 +169,13 @@ void dcv_blind_level_use(dcv_blind_level *level, float *memory)
 
 size_t dcv_blind_work_floats(const dcv_blind_level *finest)
 {
-  return 3 * finest->fft.plane + dcv_round_floats(4 * (size_t)finest->fft.stride) + 2 * finest->small.plane;
+  return 4 * finest->fft.plane + dcv_round_floats(4 * (size_t)finest->fft.stride) + 2 * finest->small.plane;
 }
 
 void dcv_blind_work_use(dcv_blind_work *work, const dcv_blind_level *finest, float *memory)
 {
   const size_t plane = finest->fft.plane;
-  *work = (dcv_blind_work){ memory, memory + plane, memory + 2 * plane, memory + 3 * plane, NULL };
+  *work = (dcv_blind_work){ memory, memory + plane, memory + 2 * plane, memory + 3 * plane, memory + 4 * plane, NULL };
   work->small = work->rows + dcv_round_floats(4 * (size_t)finest->fft.stride);
 }
 
@@ -287,19 +290,27 @@ static void transfer(const dcv_fft *fft, const float *k, int n, float scale, flo
   dcv_otf(fft, &(dcv_psf){ values, n, 1 }, 0, otf);
 }
 
-void dcv_blind_sharp(const dcv_blind_level *level, const dcv_blind_work *work, const float *k, int n, float lam)
+/* Step 1 up to a penalty; returns the last one used. */
+static float sharpen(const dcv_blind_level *level, const dcv_blind_work *work, const float *k, int n, float lam, float beta_max)
 {
   const dcv_fft *fft = &level->fft;
   transfer(fft, k, n, 1.0f, work->a);
   data_terms(fft, level->Y, work->a, work->b);
   memcpy(work->x, level->filled, sizeof(float) * fft->plane);
-  for(float beta = 2.0f * lam; beta < BETA_MAX; beta *= 2.0f)
+  float beta = 2.0f * lam;
+  for(; beta < beta_max; beta *= 2.0f)
   {
     edges(fft, work->x, lam / beta, work->rows);
     dcv_fft_forward(fft, work->x);
     divide(fft, work->a, work->b, level->dx, level->dy, beta, work->x);
     dcv_fft_inverse(fft, work->x);
   }
+  return beta / 2.0f;
+}
+
+void dcv_blind_sharp(const dcv_blind_level *level, const dcv_blind_work *work, const float *k, int n, float lam)
+{
+  sharpen(level, work, k, n, lam, BETA_ROUND);
 }
 
 /* ---- step 2 ---------------------------------------------------------------------------------------------------------------------- */
@@ -328,17 +339,10 @@ static float wrapped(const dcv_fft *fft, const float *plane, int i, int j)
   return plane[(size_t)(i < 0 ? i + fft->height : i) * fft->stride + (j < 0 ? j + fft->width : j)];
 }
 
-void dcv_blind_psf(const dcv_blind_level *level, const dcv_blind_work *work, float *k, int n)
+/* min_k of the normal equations whose correlations are in work->a (auto) and work->b (cross), from the start k. */
+static void project(const dcv_blind_level *level, const dcv_blind_work *work, float *k, int n, float gamma, int steps, float prune)
 {
   const dcv_fft *fft = &level->fft, *small = &level->small;
-  const int h = n / 2 + 1;
-  slopes(fft, work->x, h, h, level->width - h, level->height - h, work->a, work->b);
-  dcv_fft_forward(fft, work->a);
-  dcv_fft_forward(fft, work->b);
-  correlations(fft, level->slope_x, level->slope_y, work->a, work->b);
-  dcv_fft_inverse(fft, work->a);
-  dcv_fft_inverse(fft, work->b);
-
   const float scale = 1.0f / ((float)fft->width * fft->height), small_scale = 1.0f / ((float)small->width * small->height);
   float *const A = work->small, *const v = A + small->plane;
   memset(A, 0, sizeof(float) * small->plane);
@@ -352,7 +356,7 @@ void dcv_blind_psf(const dcv_blind_level *level, const dcv_blind_work *work, flo
     for(int j = 0; j < small->columns; j++)
     {
       float *const at = A + (size_t)i * small->stride + 2 * j;
-      at[0] = at[1] = at[0] + GAMMA;
+      at[0] = at[1] = at[0] + gamma;
       largest = fmaxf(largest, fabsf(at[0]));
     }
   const float step = 1.0f / largest;
@@ -362,7 +366,7 @@ void dcv_blind_psf(const dcv_blind_level *level, const dcv_blind_work *work, flo
   memcpy(z, k, sizeof(float) * n * n);
   memcpy(now, k, sizeof(float) * n * n);
   double t = 1.0;
-  for(int s = 0; s < STEPS; s++)
+  for(int s = 0; s < steps; s++)
   {
     memset(v, 0, sizeof(float) * small->plane);
     for(int i = 0; i < n; i++) memcpy(v + (size_t)i * small->stride, z + i * n, sizeof(float) * n);
@@ -386,17 +390,94 @@ void dcv_blind_psf(const dcv_blind_level *level, const dcv_blind_work *work, flo
   for(int i = 0; i < n * n; i++) sum += now[i];
   if(!(sum > 0.0)) return;
   memcpy(k, now, sizeof(float) * n * n);
-  dcv_blind_clean(k, n);
+  dcv_blind_clean(k, n, prune);
 }
 
-void dcv_blind_clean(float *k, int n)
+void dcv_blind_psf(const dcv_blind_level *level, const dcv_blind_work *work, float *k, int n)
+{
+  const dcv_fft *fft = &level->fft;
+  const int h = n / 2 + 1;
+  slopes(fft, work->x, h, h, level->width - h, level->height - h, work->a, work->b);
+  dcv_fft_forward(fft, work->a);
+  dcv_fft_forward(fft, work->b);
+  correlations(fft, level->slope_x, level->slope_y, work->a, work->b);
+  dcv_fft_inverse(fft, work->a);
+  dcv_fft_inverse(fft, work->b);
+  project(level, work, k, n, GAMMA, STEPS, PRUNE);
+}
+
+/* v <- |D|^p v, p = 1 + quarters / 4, on a spectrum. */
+DCV_SIMD static void whiten(const dcv_fft *fft, const float *restrict dx, const float *restrict dy, int quarters, float *restrict v)
+{
+  for(int i = 0; i < fft->height; i++)
+  {
+    const size_t row = (size_t)i * fft->stride;
+    const float d = dy[i];
+    for(int j = 0; j < 2 * fft->columns; j++)
+    {
+      const float power = dx[j] + d, root = sqrtf(power);
+      const float extra = quarters == 0 ? 1.0f : quarters == 2 ? root : sqrtf(root);
+      v[row + j] *= sqrtf(power * extra);
+    }
+  }
+}
+
+/* plane <- its values at x0 <= j < x1, y0 <= i < y1 times scale, 0 elsewhere. */
+static void cut(const dcv_fft *fft, float *plane, int x0, int y0, int x1, int y1, float scale)
+{
+  for(int i = 0; i < fft->height; i++)
+  {
+    float *row = plane + (size_t)i * fft->stride;
+    for(int j = 0; j < (int)fft->stride; j++) row[j] = i >= y0 && i < y1 && j >= x0 && j < x1 ? scale * row[j] : 0.0f;
+  }
+}
+
+/* x <- |X|^2, y <- conj(X) Y. */
+DCV_SIMD static void correlate(const dcv_fft *fft, float *restrict x, float *restrict y)
+{
+  for(int i = 0; i < fft->height; i++)
+  {
+    const size_t row = (size_t)i * fft->stride;
+    for(int j = 0; j < fft->columns; j++)
+    {
+      const size_t at = row + 2 * j;
+      const float xr = x[at], xi = x[at + 1], yr = y[at], yi = y[at + 1];
+      x[at] = xr * xr + xi * xi, x[at + 1] = 0.0f;
+      y[at] = xr * yr + xi * yi, y[at + 1] = xr * yi - xi * yr;
+    }
+  }
+}
+
+void dcv_blind_fit(const dcv_blind_level *level, const dcv_blind_work *work, float *k, int n, int quarters, float prune)
+{
+  const dcv_fft *fft = &level->fft;
+  const float scale = 1.0f / ((float)fft->width * fft->height);
+  const int h = n / 2 + 1;
+  memcpy(work->a, work->x, sizeof(float) * fft->plane);
+  dcv_fft_forward(fft, work->a);
+  memcpy(work->b, level->Y, sizeof(float) * fft->plane);
+  whiten(fft, level->dx, level->dy, quarters, work->a);
+  whiten(fft, level->dx, level->dy, quarters, work->b);
+  dcv_fft_inverse(fft, work->a);
+  dcv_fft_inverse(fft, work->b);
+  cut(fft, work->a, h, h, level->width - h, level->height - h, scale);
+  cut(fft, work->b, 0, 0, level->width, level->height, scale);
+  dcv_fft_forward(fft, work->a);
+  dcv_fft_forward(fft, work->b);
+  correlate(fft, work->a, work->b);
+  dcv_fft_inverse(fft, work->a);
+  dcv_fft_inverse(fft, work->b);
+  project(level, work, k, n, GAMMA_FIT, STEPS_FIT, prune);
+}
+
+void dcv_blind_clean(float *k, int n, float prune)
 {
   float peak = 0.0f;
   for(int i = 0; i < n * n; i++) peak = fmaxf(peak, k[i]);
   double total = 0.0;
   for(int i = 0; i < n * n; i++)
   {
-    if(k[i] < PRUNE * peak) k[i] = 0.0f;
+    if(k[i] < prune * peak) k[i] = 0.0f;
     total += k[i];
   }
   /* Islands by flood fill: label 0 is unseen. */
@@ -478,34 +559,46 @@ DCV_SIMD static void score_row(const float *restrict model, const float *restric
   *square = sum, *edges_found = found;
 }
 
-double dcv_blind_energy(const dcv_blind_level *level, const dcv_blind_work *work, const float *k, int n)
+/* log(mean r^2 + weight share) away from the frame: r = k * x - y, share of gradients above sqrt(least). x in work->x. */
+static double cost(const dcv_blind_level *level, const dcv_blind_work *work, const float *k, int n, float weight, float least)
 {
   const dcv_fft *fft = &level->fft;
   const size_t stride = fft->stride;
   const int h = level->size / 2 + 2, across = level->width - 2 * h, down = level->height - 2 * h;
   if(across < 1 || down < 1) return 0.0;
+  transfer(fft, k, n, 1.0f / ((float)fft->width * fft->height), work->a);
+  memcpy(work->b, work->x, sizeof(float) * fft->plane);
+  dcv_fft_forward(fft, work->b);
+  dcv_convolution_multiply(fft, work->a, work->b, work->b);
+  dcv_fft_inverse(fft, work->b);
+  double square = 0.0;
+  long found = 0;
+  for(int i = h; i < h + down; i++)
+  {
+    const size_t row = i * stride + h;
+    float row_square;
+    int row_found;
+    score_row(work->b + row, level->filled + row, work->x + row, work->x + row + stride, across, least, &row_square, &row_found);
+    square += row_square, found += row_found;
+  }
+  const double pixels = (double)across * down;
+  return log(square / pixels + weight * found / pixels + 1e-12);
+}
+
+double dcv_blind_energy(const dcv_blind_level *level, const dcv_blind_work *work, const float *k, int n)
+{
   double total = 0.0;
   for(int s = 0; s < (int)(sizeof(SCORE_LAMS) / sizeof(*SCORE_LAMS)); s++)
   {
     const float lam = SCORE_LAMS[s];
-    dcv_blind_sharp(level, work, k, n, lam);
-    transfer(fft, k, n, 1.0f / ((float)fft->width * fft->height), work->a);
-    memcpy(work->b, work->x, sizeof(float) * fft->plane);
-    dcv_fft_forward(fft, work->b);
-    dcv_convolution_multiply(fft, work->a, work->b, work->b);
-    dcv_fft_inverse(fft, work->b);
-    double square = 0.0;
-    long found = 0;
-    for(int i = h; i < h + down; i++)
-    {
-      const size_t row = i * stride + h;
-      float row_square;
-      int row_found;
-      score_row(work->b + row, level->filled + row, work->x + row, work->x + row + stride, across, lam / BETA_MAX, &row_square, &row_found);
-      square += row_square, found += row_found;
-    }
-    const double pixels = (double)across * down;
-    total += log(square / pixels + 4.0 * lam * found / pixels + 1e-12);
+    sharpen(level, work, k, n, lam, BETA_MAX);
+    total += cost(level, work, k, n, 4.0f * lam, lam / BETA_MAX);
   }
   return total;
+}
+
+double dcv_blind_trial(const dcv_blind_level *level, const dcv_blind_work *work, const float *k, int n, float lam)
+{
+  const float beta = sharpen(level, work, k, n, lam, BETA_TRIAL);
+  return cost(level, work, k, n, 2.0f * lam, lam / beta);
 }

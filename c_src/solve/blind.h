@@ -24,7 +24,7 @@ typedef struct dcv_blind_level {
 
 /* Memory of one thread. */
 typedef struct dcv_blind_work {
-  float *x, *a, *b; /* planes of the largest level */
+  float *x, *a, *b, *kept; /* planes of the largest level */
   float *rows;      /* four rows */
   float *small;     /* two planes of the largest small transform */
 } dcv_blind_work;
@@ -53,17 +53,25 @@ void dcv_blind_resize_psf(const float *k, int n, double zoom, int size, float *o
 
 /* Step 1: work->x becomes the sharp estimate with weight lam of the gradient count. */
 void dcv_blind_sharp(const dcv_blind_level *level, const dcv_blind_work *work, const float *k, int n, float lam);
-/* Step 2: k becomes the PSF between work->x (lost) and the window; unchanged when nothing is left of it. */
+/* Step 2: k becomes the PSF between work->x and the window; unchanged when nothing is left of it. */
 void dcv_blind_psf(const dcv_blind_level *level, const dcv_blind_work *work, float *k, int n);
+/* Step 2 with |D|^p in place of the gradient, p = 1 + quarters / 4, quarters 0, 1 or 2: more weight for fine structure, which the alternation recovers
+ * last. `prune` as for dcv_blind_clean. */
+void dcv_blind_fit(const dcv_blind_level *level, const dcv_blind_work *work, float *k, int n, int quarters, float prune);
 /* `count` rounds of both; lam is divided by `decay` after each, down to `floor`. Returns the L1 change of the last one. `stop` is asked
  * after each round; NULL allowed. */
 float dcv_blind_rounds(const dcv_blind_level *level, const dcv_blind_work *work, float *k, int n, float *lam, int count, float decay, float floor,
                        bool (*stop)(void *user), void *user);
-/* How badly k explains the window by a sharp picture with few gradients. */
+/* How badly k explains the window by a sharp picture with few gradients: the sum over two weights lam of log(mean r^2 + 4 lam share), r = k * x - y, x from
+ * step 1, share of the pixels with a gradient, all away from the frame. Too narrow a PSF leaves many gradients or a residual, too wide a one adds those of
+ * its ringing. 0 for a window that is all frame. */
 double dcv_blind_energy(const dcv_blind_level *level, const dcv_blind_work *work, const float *k, int n);
+/* A cheaper energy of one weight for PSFs that are close to each other; work->x becomes its sharp estimate. The shorter continuation leaves more of the
+ * misfit in the residual. */
+double dcv_blind_trial(const dcv_blind_level *level, const dcv_blind_work *work, const float *k, int n, float lam);
 
 /* Values below PRUNE of the peak and 8-connected islands below ISLAND of the sum become 0; sum 1. */
-void dcv_blind_clean(float *k, int n);
+void dcv_blind_clean(float *k, int n, float prune);
 /* Centroid to the middle by whole pixels; what leaves the square is lost; sum 1. */
 void dcv_blind_centre(float *k, int n);
 

@@ -1,35 +1,44 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * estimate: the public face of stage 1. Validates, lays out the memory, lets several starts of the alternation (blind.h) and the Gaussian family compete
- * by dcv_blind_energy:
+ * estimate: the public face of stage 1. Validates, lays out the memory, lets several starts of the alternation (blind.h) and families of few parameters
+ * (family.h) compete by dcv_blind_energy:
  *
  *   1. each start (weight of the gradient count, support) runs from the coarsest scale to half the resolution; the best KEEP go on to full resolution;
- *   2. the better one there is refined with a low weight, so that weak gradients count;
- *   3. the lowest energy among it and the Gaussians wins, if it is lower than the delta's; the gain on the delta gives the confidence.
+ *   2. from the better one there the alternation walks on in several ways, of which the PSF of least dcv_blind_trial is kept (its fixed point is not its best
+ *      PSF, since pictures have more gradients than the model); each family is searched for its member of least dcv_blind_trial;
+ *   3. the lowest energy among these wins, if it is lower than the delta's; the gain on the delta gives the confidence.
  *
  * Threads share out the scales, starts and scores; each is computed by one thread alone, so the bits do not depend on their number.
  */
 #include "ops/boundary.h"
 #include "solve/blind.h"
+#include "solve/family.h"
 
 #include <math.h>
 #include <string.h>
 
 #define CONTRAST 0.2      /* standard deviation the window is scaled to; the weights refer to it */
 #define LAM_DECAY 1.15f   /* divisor per round */
-#define LAM_FINE 1e-4     /* floor, reached by the refinement */
+#define LAM_FINE 1e-4     /* floor */
 #define LAM_NOISE 10.0    /* the same, relative to the variance of the noise: below it the PSF gains a peak that copies the noise */
-#define FINE_DECAY 2.0f   /* divisor per round of the refinement */
-#define LAM_REFINE 1e-3f  /* start of the refinement */
 #define SHARP 0.02        /* energy a PSF must gain on the delta to count */
 #define CONFIDENCE 4.0    /* confidence 1 - exp(-CONFIDENCE gain) */
 
 /* Starts: weight of the gradient count at the coarsest scale, and the support as a share of the PSF size. */
 static const struct { float lam; bool half; } STARTS[] = { { 0.3f, false }, { 0.1f, false }, { 0.01f, false }, { 0.1f, true } };
-static const double GAUSSIANS[] = { 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0 }; /* px */
+static const double GAUSSIANS[] = { 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0 }; /* px, where the search for a Gaussian begins */
 #define COUNT(array) ((int)(sizeof(array) / sizeof(*(array))))
-enum { ROUNDS = 5, REFINE_ROUNDS = 6, LEAST_SIDE = 16, PRUNED = 2 /* scales above the finest */, KEEP = 2, LEAST_HALF = 5 /* has as many scales as that */ };
-enum { DELTA = COUNT(STARTS), FAMILY, CANDIDATES = FAMILY + COUNT(GAUSSIANS) };
+enum { ROUNDS = 5, LEAST_SIDE = 16, PRUNED = 2 /* scales above the finest */, KEEP = 2, LEAST_HALF = 5 /* has as many scales as that */ };
+enum { DELTA = COUNT(STARTS), FAMILY, CANDIDATES = FAMILY + DCV_FAMILIES };
+
+/* Ways to look for the PSF at the end, see dcv_blind_fit. */
+static const struct { int quarters; float prune; } WALKS[] = { { 0, 0.03f }, { 2, 0.03f }, { 1, 0.01f } };
+enum { PASSES = 2, WALK_ROUNDS = 2, BEST = 3, SEARCH_PASSES = 3 };
+#define LAM_TRIAL_LEAST 4e-4f /* range of the weight of a trial, else as LAM_NOISE */
+#define LAM_TRIAL_MOST 1e-3f
+#define PRUNE 0.03f  /* for a mean of PSFs */
+#define NEAR 0.06    /* a family whose first guess costs so much more than the free PSF is left out */
+#define SEARCH 0.2   /* first step of the search for a member, in natural logarithms; halved after each pass */
 
 /* A start, the delta or a member of the family. */
 typedef struct candidate {
@@ -48,7 +57,9 @@ typedef struct estimation {
   float *thread_memory;
   size_t floats, thread_floats;
   candidate *candidates;
-  int starts, family;
+  int starts;
+  bool fits[DCV_FAMILIES];
+  float lam_trial;
   int total, done, stop;  /* steps of progress */
 } estimation;
 
@@ -253,12 +264,102 @@ static void descend(estimation *e, candidate *own, int from, int to, float floor
   }
 }
 
-/* The last rounds, at full resolution, of low weight. Returns the change in the last one. */
-static float refine(estimation *e, float *k, float floor)
+/* PSFs of least cost so far, best first. */
+typedef struct ranking {
+  float k[BEST][DCV_BLIND_VALUES];
+  double cost[BEST];
+} ranking;
+
+/* Tries k; what it leaves in work->x is kept when k becomes the best. */
+static void consider(const estimation *e, const dcv_blind_work *work, ranking *best, const float *k)
 {
+  const dcv_blind_level *finest = &e->level[e->levels - 1];
+  const size_t bytes = sizeof(float) * e->size * e->size;
+  const double cost = dcv_blind_trial(finest, work, k, e->size, e->lam_trial);
+  int place = BEST;
+  while(place > 0 && cost < best->cost[place - 1]) place--;
+  if(place == BEST) return;
+  for(int i = BEST - 1; i > place; i--)
+  {
+    memcpy(best->k[i], best->k[i - 1], bytes);
+    best->cost[i] = best->cost[i - 1];
+  }
+  memcpy(best->k[place], k, bytes);
+  best->cost[place] = cost;
+  if(place == 0) memcpy(work->kept, work->x, sizeof(float) * finest->fft.plane);
+}
+
+/* k becomes the PSF of least cost met on walks of the alternation from it; returns that cost. */
+static double polish(estimation *e, float *k)
+{
+  const dcv_blind_level *finest = &e->level[e->levels - 1];
   const dcv_blind_work work = work_of(e);
-  float lam = fmaxf(LAM_REFINE, floor);
-  return dcv_blind_rounds(&e->level[e->levels - 1], &work, k, e->size, &lam, REFINE_ROUNDS, FINE_DECAY, floor, step, e);
+  const size_t bytes = sizeof(float) * e->size * e->size;
+  ranking best = { 0 };
+  for(int i = 0; i < BEST; i++) best.cost[i] = HUGE_VAL;
+  consider(e, &work, &best, k);
+  for(int pass = 0; pass < PASSES && !stopped(e); pass++)
+  {
+    for(int w = 0; w < COUNT(WALKS) && !stopped(e); w++)
+    {
+      memcpy(k, best.k[0], bytes);
+      memcpy(work.x, work.kept, sizeof(float) * finest->fft.plane);
+      for(int round = 0; round < WALK_ROUNDS && !stopped(e); round++)
+      {
+        dcv_blind_fit(finest, &work, k, e->size, WALKS[w].quarters, WALKS[w].prune);
+        consider(e, &work, &best, k);
+        step(e);
+      }
+    }
+    memset(k, 0, bytes);
+    for(int b = 0; b < BEST; b++)
+      for(int i = 0; i < e->size * e->size; i++) k[i] += best.k[b][i];
+    dcv_blind_clean(k, e->size, PRUNE);
+    consider(e, &work, &best, k);
+    step(e);
+  }
+  memcpy(k, best.k[0], bytes);
+  return best.cost[0];
+}
+
+static double tried(const estimation *e, const dcv_blind_work *work, int family, const double a[3])
+{
+  float k[DCV_BLIND_VALUES];
+  dcv_family_draw(family, a, e->size, k);
+  return dcv_blind_trial(&e->level[e->levels - 1], work, k, e->size, e->lam_trial);
+}
+
+/* Member of least cost near the moments of k (or an isotropic one); false when the family is far from explaining the window. */
+static bool fit_family(estimation *e, const float *k, double limit, int family, float *out)
+{
+  static const double moves[3][3] = { { 1.0, 1.0, 0.0 }, { 1.0, -1.0, 0.0 }, { 0.0, 0.0, 2.0 } };
+  const dcv_blind_work work = work_of(e);
+  double a[3];
+  dcv_family_guess(family, k, e->size, a);
+  double cost = tried(e, &work, family, a);
+  for(int g = 0; g < COUNT(GAUSSIANS) && family == DCV_FAMILY_GAUSSIAN && 6.0 * GAUSSIANS[g] < e->size + 4; g++)
+  {
+    const double b[3] = { log(GAUSSIANS[g]), log(GAUSSIANS[g]), a[2] }, value = tried(e, &work, family, b);
+    if(value < cost) cost = value, memcpy(a, b, sizeof(a));
+  }
+  if(cost > limit) return false;
+  double size = SEARCH;
+  for(int pass = 0; pass < SEARCH_PASSES && !stopped(e); pass++, size /= 2.0)
+    for(int m = 0; m < 3; m++)
+    {
+      if(family != DCV_FAMILY_GAUSSIAN && (m == 1 || (m == 2 && family == DCV_FAMILY_DISK))) continue;
+      for(int sign = 1; sign >= -1; sign -= 2)
+      {
+        double b[3];
+        for(int i = 0; i < 3; i++) b[i] = a[i] + sign * size * moves[m][i];
+        const double value = tried(e, &work, family, b);
+        if(value >= cost) continue;
+        cost = value, memcpy(a, b, sizeof(a));
+        break;
+      }
+    }
+  dcv_family_draw(family, a, e->size, out);
+  return true;
 }
 
 /* How many starts have a lower energy than start s; of equal ones the first counts as lower. */
@@ -268,14 +369,6 @@ static int rank(const estimation *e, int s)
   for(int i = 0; i < e->starts; i++)
     lower += e->candidates[i].energy < e->candidates[s].energy || (e->candidates[i].energy == e->candidates[s].energy && i < s);
   return lower;
-}
-
-static int lowest(const estimation *e, int from, int to)
-{
-  int best = from;
-  for(int i = from + 1; i < to; i++)
-    if(e->candidates[i].energy < e->candidates[best].energy) best = i;
-  return best;
 }
 
 static float least_lam(double noise, double scale)
@@ -290,7 +383,7 @@ static dcv_status line_up(estimation *e, int channels)
   double zooms[DCV_BLIND_SCALES];
   memset(e->candidates, 0, CANDIDATES * sizeof(candidate));
   e->starts = half >= LEAST_HALF ? COUNT(STARTS) : COUNT(STARTS) - 1;
-  e->total = e->levels + e->starts + KEEP * (1 + (e->levels - middle) * ROUNDS) + (channels == 3 ? 4 : 1) * REFINE_ROUNDS;
+  e->total = e->levels + e->starts + KEEP * (1 + (e->levels - middle) * ROUNDS);
   for(int s = 0; s < e->starts; s++)
   {
     candidate *own = &e->candidates[s];
@@ -299,10 +392,7 @@ static dcv_status line_up(estimation *e, int channels)
     e->total += (middle - (e->levels - own->scales)) * ROUNDS;
   }
   e->candidates[DELTA].k[size * size / 2] = 1.0f;
-  e->family = FAMILY;
-  for(int g = 0; g < COUNT(GAUSSIANS) && 6.0 * GAUSSIANS[g] < size + 4; g++, e->family++)
-    DCV_TRY(dcv_psf_make(&(dcv_psf){ e->candidates[e->family].k, size, 1 }, DCV_PSF_GAUSSIAN, GAUSSIANS[g], 0.0));
-  e->total += e->family - DELTA + 1;
+  e->total += (channels == 3 ? 4 : 1) * PASSES * (COUNT(WALKS) * WALK_ROUNDS + 1) + 2 + DCV_FAMILIES;
   return DCV_OK;
 }
 
@@ -341,14 +431,17 @@ static int compete(estimation *e, float floor)
     {
       best = e->candidates[kept[0]].energy <= e->candidates[kept[1]].energy ? kept[0] : kept[1];
       candidate *const own = &e->candidates[best];
-      own->rounds[own->scales - 1] += REFINE_ROUNDS;
-      if(!stopped(e)) own->change[own->scales - 1] = refine(e, own->k, floor);
+      const double cost = polish(e, own->k);
+      own->size[own->scales - 1] = e->size;
+      own->rounds[own->scales - 1] += PASSES * COUNT(WALKS) * WALK_ROUNDS;
       dcv_blind_centre(own->k, e->size);
+      for(int f = 0; f < DCV_FAMILIES; f++)
+        e->fits[f] = !stopped(e) && fit_family(e, own->k, cost + NEAR, f, e->candidates[FAMILY + f].k);
     }
 #pragma omp barrier
 #pragma omp for schedule(dynamic, 1)
-    for(int i = DELTA - 1; i < e->family; i++)
-      score(e, e->levels - 1, &e->candidates[i < DELTA ? best : i], e->size);
+    for(int i = DELTA - 1; i < CANDIDATES; i++)
+      if(i < FAMILY || e->fits[i - FAMILY]) score(e, e->levels - 1, &e->candidates[i < DELTA ? best : i], e->size);
   }
   return best;
 }
@@ -361,11 +454,15 @@ static dcv_status estimate(estimation *e, const dcv_params *params, const dcv_im
   const double scale = load(e, window, luminance[e->channels - 1], &noise);
   if(scale < 0.0) return DCV_ERROR_DATA;
   DCV_TRY(line_up(e, psf->channels));
-  const int start = scale > 0.0 ? compete(e, least_lam(noise, scale)) : 0;
+  memset(e->fits, 0, sizeof(e->fits));
+  const float floor = least_lam(noise, scale);
+  e->lam_trial = fminf(fmaxf(floor, LAM_TRIAL_LEAST), LAM_TRIAL_MOST);
+  const int start = scale > 0.0 ? compete(e, floor) : 0;
   if(e->stop) return DCV_ERROR_CANCELLED;
 
-  int best = lowest(e, FAMILY, e->family);
-  if(e->family == FAMILY || e->candidates[start].energy <= e->candidates[best].energy) best = start;
+  int best = start;
+  for(int f = 0; f < DCV_FAMILIES; f++)
+    if(e->fits[f] && e->candidates[FAMILY + f].energy <= e->candidates[best].energy) best = FAMILY + f;
   const double gain = e->candidates[DELTA].energy - e->candidates[best].energy;
   if(scale == 0.0 || gain < SHARP) best = DELTA;
   float found[3][DCV_BLIND_VALUES];
@@ -373,13 +470,12 @@ static dcv_status estimate(estimation *e, const dcv_params *params, const dcv_im
   for(int c = 0; c < psf->channels && psf->channels == 3 && best != DELTA; c++)
   {
     const float alone[3] = { c == 0, c == 1, c == 2 };
-    double own_noise = params->noise;
-    const double own_scale = load(e, window, alone, &own_noise);
-    if(own_scale <= 0.0) continue; /* a flat channel keeps the shared PSF */
+    double known = 1.0; /* the noise of a channel is not asked for */
+    if(load(e, window, alone, &known) <= 0.0) continue; /* a flat channel keeps the shared PSF */
 #pragma omp parallel num_threads(1)
     {
       prepare(e, e->levels - 1);
-      refine(e, found[c], least_lam(own_noise, own_scale));
+      polish(e, found[c]);
     }
     if(e->stop) return DCV_ERROR_CANCELLED;
   }

@@ -20,7 +20,7 @@ typedef struct { uint32_t struct_size; int32_t channels; float noise; int32_t th
 typedef struct { uint32_t struct_size; float confidence, noise; int32_t scales; int32_t scale_size[16], scale_rounds[16]; float scale_change[16]; double seconds; }
   dcv_estimate_result;
 typedef struct { dcv_fft fft, small; int width, height, size; double zoom; float *filled, *Y, *slope_x, *slope_y, *dx, *dy; } dcv_blind_level;
-typedef struct { float *x, *a, *b, *rows, *small; } dcv_blind_work;
+typedef struct { float *x, *a, *b, *kept, *rows, *small; } dcv_blind_work;
 typedef struct { int width, height, halo, blend, gap, tiles_x, tiles_y, transform_width, transform_height; ...; } dcv_tiling;
 typedef struct { int x0, y0, x1, y1; ...; } dcv_tile;
 typedef struct { float white, step; int rows, columns; } dcv_highlight;
@@ -89,9 +89,13 @@ void dcv_blind_resize(const float *window, int width, int height, size_t stride,
 void dcv_blind_resize_psf(const float *k, int n, double zoom, int size, float *out);
 void dcv_blind_sharp(const dcv_blind_level *level, const dcv_blind_work *work, const float *k, int n, float lam);
 void dcv_blind_psf(const dcv_blind_level *level, const dcv_blind_work *work, float *k, int n);
+void dcv_blind_fit(const dcv_blind_level *level, const dcv_blind_work *work, float *k, int n, int quarters, float prune);
+double dcv_blind_trial(const dcv_blind_level *level, const dcv_blind_work *work, const float *k, int n, float lam);
 double dcv_blind_energy(const dcv_blind_level *level, const dcv_blind_work *work, const float *k, int n);
-void dcv_blind_clean(float *k, int n);
+void dcv_blind_clean(float *k, int n, float prune);
 void dcv_blind_centre(float *k, int n);
+void dcv_family_draw(int family, const double *a, int size, float *k);
+void dcv_family_guess(int family, const float *k, int size, double *a);
 double dcv_whiteness(const float *const *residual, int channels, int width, int height, int stride);
 
 typedef struct {
@@ -124,6 +128,7 @@ SOURCE = """
 #include "ops/tv.h"
 #include "ops/whiteness.h"
 #include "solve/blind.h"
+#include "solve/family.h"
 #include "solve/pam.h"
 #include "solve/prototype.h"
 #include "solve/solver.h"

@@ -116,10 +116,31 @@ def test_clean_and_centre(seed: int) -> None:
     n = (3, 9, 15, 21, 27, 33)[seed]
     k = rng.random((n, n)) * (rng.random((n, n)) < 0.25) * np.linspace(0.01, 1, n)
     k[n // 2, n // 2] = 1
-    for function, reference in (("dcv_blind_clean", blind.clean), ("dcv_blind_centre", blind.centred)):
+    lib = _ops.load().lib
+    for prune in (0.01, 0.03):
         out, pointer = small(k)
-        getattr(_ops.load().lib, function)(pointer, n)
-        np.testing.assert_allclose(out, reference(k), atol=1e-6)
+        lib.dcv_blind_clean(pointer, n, prune)
+        np.testing.assert_allclose(out, blind.clean(k, prune), atol=1e-6)
+    out, pointer = small(k)
+    lib.dcv_blind_centre(pointer, n)
+    np.testing.assert_allclose(out, blind.centred(k), atol=1e-6)
+
+
+@pytest.mark.parametrize("numbers", [(0.2, -0.5, 0.4), (1.1, 0.3, -1.2), (1.7, 1.7, 2.9)])
+@pytest.mark.parametrize("family", list(blind.FAMILIES))
+def test_families(family: str, numbers: tuple[float, float, float]) -> None:
+    module, n = _ops.load(), 25
+    which = list(blind.FAMILIES).index(family)
+    out, pointer = small(np.zeros((n, n)))
+    module.lib.dcv_family_draw(which, module.ffi.new("double[3]", numbers), n, pointer)
+    np.testing.assert_allclose(out, blind.draw(family, np.array(numbers), n), atol=1e-6)
+    guess = module.ffi.new("double[3]")
+    module.lib.dcv_family_guess(which, pointer, n, guess)
+    expected = blind.moments(out.astype(float), family)
+    np.testing.assert_allclose(list(guess)[:2], expected[:2], atol=1e-5)
+    # A Gaussian is found again; the direction of a round PSF, and the least width of a line, mean nothing.
+    if family == "gaussian" and numbers[0] - numbers[1] > 0.1:
+        np.testing.assert_allclose(list(guess), numbers, atol=0.1)
 
 
 @pytest.mark.parametrize(("n", "lam"), [(3, 0.1), (9, 0.01), (15, 1e-3)])
@@ -127,7 +148,7 @@ def test_steps_and_energy(n: int, lam: float) -> None:
     y = blurred(n)
     y = (y * blind.contrast(y)).astype(np.float64)
     level, reference = Level(y, n), blind.Scale(y, n, fast_size)
-    k = blind.gaussian(n / 6, n)
+    k = blind.draw("gaussian", np.log([n / 6, n / 6, 1]), n)
     level.lib.dcv_blind_sharp(level.level, level.work, small(k)[1], n, lam)
     found, expected = level.plane(level.work.x).copy(), reference.sharp(k, lam)
     # A gradient at the threshold may be kept by one and dropped by the other: few pixels, and those by little.
@@ -139,6 +160,16 @@ def test_steps_and_energy(n: int, lam: float) -> None:
     level.lib.dcv_blind_psf(level.level, level.work, pointer, n)
     # Single precision: the correlations are sums over some 10^4 pixels, of which the weak end of the spectrum is a small part.
     np.testing.assert_allclose(out, reference.psf(expected, k), atol=5e-4)
+    for quarters in (0, 1, 2):
+        out, pointer = small(k)
+        level.plane(level.work.x)[:] = expected
+        level.lib.dcv_blind_fit(level.level, level.work, pointer, n, quarters, 0.03)
+        wanted = reference.fit(expected, k, quarters, 0.03)
+        # A value, or a small island, at the threshold may be dropped by one alone; the rest then differs by its share of the sum.
+        limit = np.where((out > 0) == (wanted > 0), 5e-4, 0.035 * wanted.max())
+        assert (np.abs(out - wanted) <= limit).all()
+        assert np.abs(out - wanted).sum() < 0.02
+    assert level.lib.dcv_blind_trial(level.level, level.work, small(k)[1], n, 7e-4) == pytest.approx(reference.trial(k, 7e-4)[0], abs=5e-3)
     assert level.lib.dcv_blind_energy(level.level, level.work, small(k)[1], n) == pytest.approx(reference.energy(k), abs=5e-3)
 
 
