@@ -84,7 +84,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "c_src/ops/halo.c": ("test_operators.py -k halo", [("k[0] * k[0] + k[1]", "k[0] * k[0] - k[1]")]),
     "c_src/ops/highlight.c": ("test_operators.py -k highlight", [
         ("(low + 1 - place) * value", "(low + 1 + place) * value"),
-        ("(j - n / 2) * right + 2 * n", "-(j - n / 2) * right + 2 * n"),
+        ("(place - low) * value", "(place + low) * value"),
         ("sum -= from[x - columns - 1]", "sum += from[x - columns - 1]"),
         ("fminf(a, h->white) - fminf(b, h->white)", "fminf(a, h->white) + fminf(b, h->white)"),
         ("(1.0f - weight[at]) * x[at]", "(1.0f + weight[at]) * x[at]"),
