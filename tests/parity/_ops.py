@@ -11,6 +11,7 @@ import numpy as np
 from tests.parity._build import extension
 
 SOLVERS = ("admm", "mm", "pam", "pd", "rl")
+REASONS = ("iterations", "whiteness", "stagnation")  # dcv_stop
 
 DECLARATIONS = """
 typedef struct { int width, height, columns, stride; size_t plane; ...; } dcv_fft;
@@ -106,6 +107,8 @@ typedef struct {
 } dcv_prototype;
 int dcv_prototype_run(const dcv_prototype *call, float *f, float *u, float *k, float *k_caller, float *mask, double *trace);
 
+typedef struct { double tolerance; int patience, quiet, whitest_at; double whitest; int reason; } dcv_stop_rule;
+_Bool dcv_stop_ask(dcv_stop_rule *rule, int iteration, double change, double whiteness);
 int dcv_pam_blind(const float *y, int width, int height, float *k, int size, float lam, float e, int rounds);
 
 typedef struct { int channels, iterations, data_width, data_height, width, height; _Bool frame; float noise, gradient, lam, saturation; int stop_at; } ops_run;
@@ -292,7 +295,7 @@ def stop(solver: str, y: np.ndarray, psf: np.ndarray, params: Any, tolerance: fl
     reason = module.lib.ops_stop(SOLVERS.index(solver), run, struct, image, tolerance, count, *doubles)
     assert reason >= 0
     asked = np.isfinite(change)
-    return count[0], ("iterations", "whiteness", "stagnation")[reason], change[asked], white_[asked]
+    return count[0], REASONS[reason], change[asked], white_[asked]
 
 
 def pam_blind(y: np.ndarray, psf: np.ndarray, lam: float, e: float, rounds: int) -> np.ndarray:

@@ -56,8 +56,9 @@ def test_what_is_missing_is_named(tmp_path, monkeypatch):
     (tmp_path / "lib/deconvolution.cpython-35m-x86_64-linux-gnu.so").touch()
     assert "build_ext --inplace" in answer()
     (tmp_path / f"lib/deconvolution{EXTENSION_SUFFIXES[0]}").touch()
-    monkeypatch.delitem(sys.modules, "lib", raising=False)
-    monkeypatch.syspath_prepend(tmp_path)
+    package = ModuleType("lib")
+    package.__path__ = [str(tmp_path / "lib")]
+    monkeypatch.setitem(sys.modules, "lib", package)
     assert "does not load" in answer()
     monkeypatch.setitem(sys.modules, "lib.deconvolution", ModuleType("lib.deconvolution"))
     assert "has no richardson_lucy_MM" in answer()

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pyref import highlight, mm, pam, pd, psf, rl, stopping
 from tests.parity import _ops
@@ -33,6 +35,20 @@ def test_whiteness_needs_patience():
     assert rule.reason == "whiteness"
     assert rule.whitest_at == 4
     assert ask_all(stopping.Rule(tolerance=0.0), [1] * 9, [-1, *[-9] * 8]) is None
+
+
+@given(numbers=st.lists(st.tuples(st.sampled_from([0.5, 1.0, 2.0]), st.sampled_from([-3.0, -2.0, -1.0])), min_size=1, max_size=30),
+       patience=st.integers(0, 6))  # fmt: skip
+def test_rule(numbers, patience):
+    """The rule of the core, on any changes and whiteness."""
+    rule, module = stopping.Rule(1.0, patience), _ops.load()
+    core = module.ffi.new("dcv_stop_rule *", {"tolerance": 1.0, "patience": patience})
+    for t, (change, white) in enumerate(numbers, 1):
+        over = rule.ask(t, change, white)
+        assert module.lib.dcv_stop_ask(core, t, change, white) == over
+        assert (_ops.REASONS[core.reason], core.quiet, core.whitest, core.whitest_at) == (rule.reason, rule.quiet, rule.whitest, rule.whitest_at)
+        if over:
+            break
 
 
 @pytest.mark.parametrize("name", METHODS)
