@@ -93,6 +93,8 @@ class Plan:
         Sizes, memory and the parameters in use.
     result : Result or None
         Diagnostics of the last `execute`.
+    map : (M, N) array of float32, or None
+        Where the last `execute` restored, 0 to 1; None without `refocus`.
 
     Raises
     ------
@@ -167,15 +169,19 @@ class Plan:
         handle = ffi.new("dcv_plan **")
         check(lib.dcv_plan_create(handle, values, width, height, kernel))
         self._plan = handle[0]
+        self._params, self._psf = values, planes
         self._channel_axis = channel_axis
         self._channels = array.shape[2]
         self._lock = threading.Lock()
         self.result: Result | None = None
+        self.map: np.ndarray | None = None
         info = ffi.new("dcv_plan_info *", {"struct_size": ffi.sizeof("dcv_plan_info")})
         check(lib.dcv_plan_describe(self._plan, info))
         self.info = PlanInfo(**{name: getattr(info, name) for name in PlanInfo.__dataclass_fields__})
 
-    def execute(self, image: Any, out: np.ndarray | None = None, *, progress: Progress | None = None, log: Log | None = None) -> np.ndarray:
+    def execute(
+        self, image: Any, out: np.ndarray | None = None, *, refocus: bool = False, progress: Progress | None = None, log: Log | None = None
+    ) -> np.ndarray:
         """Restore a picture of the plan's size.
 
         Parameters
@@ -184,7 +190,7 @@ class Plan:
             Blurred picture, scene-linear; never modified. Alpha (a second or fourth channel) is copied.
         out : array, optional
             Takes the result: shape and type of `image`. May not overlap it.
-        progress, log : callable, optional
+        refocus, progress, log
             As for `dcv.deconvolve`.
 
         Returns
@@ -212,7 +218,10 @@ class Plan:
         with self._lock:
             if self._plan == ffi.NULL:
                 raise errors.ArgumentError("the plan is closed")
-            call.finish(lib.dcv_plan_execute(self._plan, image_struct(source), image_struct(pixels), call.pointer, result))
+            self.map, prepared = self._prepare(source, call) if refocus else (None, source)
+            call.finish(lib.dcv_plan_execute(self._plan, image_struct(prepared), image_struct(pixels), call.pointer, result))
+            if self.map is not None:
+                check(lib.dcv_refocus_blend(self._params, image_struct(source), image_struct(self.map[:, :, np.newaxis]), image_struct(pixels)))
         names = [name for name in Result.__dataclass_fields__ if name != "stop"]
         self.result = Result(stop=STOPS[result.stop], **{name: getattr(result, name) for name in names})
         if not direct:
@@ -220,6 +229,16 @@ class Plan:
         if out is not None:
             return out
         return target[:, :, 0] if self._channel_axis is None else np.moveaxis(target, -1, self._channel_axis)
+
+    def _prepare(self, source: np.ndarray, call: Call) -> tuple[np.ndarray, np.ndarray]:
+        """Map of where the PSF explains the blur, and the picture blurred by it elsewhere."""
+        quiet = Call(log=call.log)
+        area = np.empty(source.shape[:2] + (1,), np.float32)
+        prepared = np.empty(source.shape, np.float32)
+        psf = psf_struct(self._psf)
+        quiet.finish(lib.dcv_refocus_map(self._params, psf, image_struct(source), image_struct(area), quiet.pointer))
+        quiet.finish(lib.dcv_refocus_prepare(self._params, psf, image_struct(source), image_struct(area), image_struct(prepared), quiet.pointer))
+        return area[:, :, 0], prepared
 
     def close(self) -> None:
         """Free the plan's memory; it cannot be executed again."""

@@ -33,10 +33,12 @@ def deconvolve(
     planning: str | None = None,
     backend: str | None = None,
     device: int | None = None,
+    refocus: bool = False,
+    return_map: bool = False,
     out: np.ndarray | None = None,
     progress: Progress | None = None,
     log: Log | None = None,
-) -> np.ndarray:
+) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
     """Restore a picture blurred by a known PSF.
 
     Parameters
@@ -80,6 +82,10 @@ def deconvolve(
         What restores: the processor, or an OpenCL device (solver admm only), with the same result but for rounding. None: "cpu".
     device : int, optional
         Number of the OpenCL device in `dcv.devices`. None: the first.
+    refocus : bool
+        Restore only where the PSF explains the blur: a sharp background beside a moving subject stays as it is.
+    return_map : bool
+        With `refocus`: return also where that is.
     out : array, optional
         Takes the result: shape of `image`, float32 or float64; may not overlap it.
     progress : callable, optional
@@ -91,6 +97,8 @@ def deconvolve(
     -------
     restored : array
         Shape and type of `image`; not clipped. `out` itself when given.
+    map : (M, N) array of float32
+        Only with `return_map`: from 0 (left as it was) to 1 (restored).
 
     Raises
     ------
@@ -109,6 +117,8 @@ def deconvolve(
            processing", Inverse Problems and Imaging 2(4), 2008.
     .. [3] S. Boyd et al., "Distributed optimization and statistical learning via the alternating direction method of multipliers", 2011.
     """
+    if return_map and not refocus:
+        raise errors.ArgumentError("return_map goes with refocus")
     with Plan(
         image,
         psf,
@@ -131,7 +141,8 @@ def deconvolve(
         device=device,
         log=log,
     ) as plan:
-        return plan.execute(image, out, progress=progress, log=log)
+        restored = plan.execute(image, out, refocus=refocus, progress=progress, log=log)
+        return (restored, plan.map) if return_map else restored
 
 
 def from_srgb(image: Any) -> np.ndarray:

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * refocus: the public face of restoring only where the PSF explains the blur (ops/refocus has the formulas).
+ */
+#include "ops/refocus.h"
+
+#include "maths/psf.h"
+
+#include <math.h>
+
+/* Pixels around one that its map depends on: kernels, two boxes of at most 3 px on the energies, boxes of 2, 4 .. 64 px on the evidence. */
+enum { MAP_REACH = 16 + 6 + 126 };
+
+static bool same_size(const dcv_image *a, const dcv_image *b)
+{
+  return a->width == b->width && a->height == b->height;
+}
+
+/* What all three take. */
+static dcv_status check(const dcv_params *params, const dcv_image *in, const dcv_image *map)
+{
+  DCV_TRY(dcv_params_check(params, NULL));
+  DCV_TRY(dcv_image_check(in, params->channels));
+  DCV_TRY(dcv_image_check(map, 1));
+  return same_size(in, map) ? DCV_OK : DCV_ERROR_SIZE;
+}
+
+static dcv_status check_psf(const dcv_params *params, const dcv_psf *psf)
+{
+  DCV_TRY(dcv_psf_validate(psf));
+  return psf->channels == 1 || psf->channels == params->channels ? DCV_OK : DCV_ERROR_PSF;
+}
+
+dcv_status dcv_refocus_halo(const dcv_params *params, const dcv_psf *psf, int32_t *halo)
+{
+  DCV_TRY(dcv_halo(params, psf, halo));
+  *halo += MAP_REACH + psf->size / 2;
+  return DCV_OK;
+}
+
+dcv_status dcv_refocus_map(const dcv_params *params, const dcv_psf *psf, const dcv_image *in, dcv_image *map, const dcv_callbacks *callbacks)
+{
+  DCV_TRY(check(params, in, map));
+  DCV_TRY(check_psf(params, psf));
+  if(params->noise == 0.0f) return DCV_ERROR_UNRESOLVED;
+  dcv_psf own;
+  DCV_TRY(dcv_psf_copy(&own, psf));
+  dcv_status status = dcv_psf_normalise(&own);
+  float *const e = status == DCV_OK ? dcv_alloc_floats((size_t)in->width * in->height) : NULL;
+  const int threads = dcv_threads(params->threads);
+  if(status == DCV_OK && !e) status = DCV_ERROR_MEMORY;
+  if(status == DCV_OK) status = dcv_refocus_evidence(in, params->channels, &own, params->noise, threads, callbacks, e);
+  if(status == DCV_OK) status = dcv_refocus_spread(e, threads, map);
+  dcv_release(e);
+  dcv_psf_clear(&own);
+  if(status == DCV_OK) dcv_progress(callbacks, 1.0);
+  return status;
+}
+
+dcv_status dcv_refocus_prepare(const dcv_params *params, const dcv_psf *psf, const dcv_image *in, const dcv_image *map, dcv_image *out,
+                               const dcv_callbacks *callbacks)
+{
+  DCV_TRY(check(params, in, map));
+  DCV_TRY(check_psf(params, psf));
+  DCV_TRY(dcv_image_check(out, params->channels));
+  if(!same_size(in, out)) return DCV_ERROR_SIZE;
+  if(in->data == out->data) return DCV_ERROR_ARGUMENT;
+  dcv_psf own;
+  DCV_TRY(dcv_psf_copy(&own, psf));
+  dcv_status status = dcv_psf_normalise(&own);
+  const int both = DCV_MIN(in->pixel_stride, out->pixel_stride);
+  for(int y = 0; y < in->height; y++)
+    for(int x = 0; x < in->width; x++)
+      for(int c = params->channels; c < both; c++)
+        out->data[y * out->row_stride + (ptrdiff_t)x * out->pixel_stride + c] = in->data[y * in->row_stride + (ptrdiff_t)x * in->pixel_stride + c];
+  if(status == DCV_OK) status = dcv_refocus_reblur(in, params->channels, &own, map, dcv_threads(params->threads), callbacks, out);
+  dcv_psf_clear(&own);
+  return status;
+}
+
+dcv_status dcv_refocus_blend(const dcv_params *params, const dcv_image *in, const dcv_image *map, dcv_image *out)
+{
+  DCV_TRY(check(params, in, map));
+  DCV_TRY(dcv_image_check(out, params->channels));
+  if(!same_size(in, out)) return DCV_ERROR_SIZE;
+  const int channels = params->channels, threads = dcv_threads(params->threads);
+#pragma omp parallel for schedule(static) num_threads(threads)
+  for(int y = 0; y < in->height; y++)
+    for(int x = 0; x < in->width; x++)
+    {
+      const float *const a = in->data + y * in->row_stride + (ptrdiff_t)x * in->pixel_stride;
+      float *const b = out->data + y * out->row_stride + (ptrdiff_t)x * out->pixel_stride;
+      const float m = map->data[y * map->row_stride + (ptrdiff_t)x * map->pixel_stride];
+      for(int c = 0; c < channels; c++) b[c] = isfinite(a[c]) ? a[c] + m * (b[c] - a[c]) : b[c];
+    }
+  (void)threads;
+  return DCV_OK;
+}
