@@ -142,7 +142,7 @@ def deconvolve(
         log=log,
     ) as plan:
         restored = plan.execute(image, out, refocus=refocus, progress=progress, log=log)
-        return (restored, plan.map) if return_map else restored
+        return (restored, plan.map) if return_map and plan.map is not None else restored
 
 
 def from_srgb(image: Any) -> np.ndarray:
