@@ -152,7 +152,9 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("(a[row + j] + beta * x[row + j])", "(a[row + j] - beta * x[row + j])"),
         ("xr * bx[at + 1] - xi * bx[at]", "xr * bx[at + 1] + xi * bx[at]"),
         ("- b[at]), 0.0f)", "+ b[at]), 0.0f)"),
-        ("k[i] < PRUNE * peak", "k[i] > PRUNE * peak"),
+        ("k[i] < prune * peak", "k[i] > prune * peak"),
+        ("power = dx[j] + d", "power = dx[j] - d"),
+        ("xr * yi - xi * yr", "xr * yi + xi * yr"),
         ("mass[label[i]] < least", "mass[label[i]] > least"),
         ("moved[(i - dy) * n + j - dx]", "moved[(i + dy) * n + j - dx]"),
         ("model[j] - y[j]", "model[j] + y[j]"),
@@ -160,8 +162,14 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "c_src/solve/estimate.c": ("test_blind.py -k whole", [
         ("c[0] - 2.0f * c[1]", "c[0] + 2.0f * c[1]"),
         ("energy < e->candidates[s].energy ||", "energy > e->candidates[s].energy ||"),
-        ("e->candidates[i].energy < e->candidates[best].energy", "e->candidates[i].energy > e->candidates[best].energy"),
+        ("energy <= e->candidates[kept[1]].energy", "energy >= e->candidates[kept[1]].energy"),
+        ("e->candidates[FAMILY + f].energy <=", "e->candidates[FAMILY + f].energy >="),
         ("e->candidates[DELTA].energy - e->candidates[best].energy", "e->candidates[DELTA].energy + e->candidates[best].energy"),
+    ]),
+    "c_src/solve/family.c": ("test_blind.py -k families", [
+        ("cosine * x + sine * y", "cosine * x - sine * y"),
+        ("v * x * y, yy", "-v * x * y, yy"),
+        ("yy / sum - y1 * y1", "yy / sum + y1 * y1"),
     ]),
     "opencl/admm.cl": ("test_opencl_kernels.py", [
         ("DCV_R2 * (r - b)", "DCV_R2 * (r + b)"),
