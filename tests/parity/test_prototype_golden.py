@@ -257,19 +257,23 @@ def test_golden(name):
     assert z.used == set(z.data), "recorded keys that nothing compares"
 
 
+def show(name, rows):
+    worst = max(rows, key=lambda row: row[1] / row[2] if row[2] else row[1])
+    print(f"{name}: {len(rows)} quantities, closest to its tolerance: {worst[0]}, {worst[1]:.2e} of {worst[2]:.0e}")
+    for quantity, error, tolerance in rows:
+        mark = "" if error <= tolerance else "  BEYOND"
+        print(f"    {quantity:54s} {error:13.2e} {tolerance:10.0e}{mark}")
+    return np.array([len(rows), sum(error > tolerance for _, error, tolerance in rows)])
+
+
 def main():
+    from tests.parity.test_solvers import BY_C, by_c
+
     print(f"{'file / quantity':58s} {'largest error':>13s} {'tolerance':>10s}")
-    count = beyond = 0
-    for name, case in CASES.items():
-        rows = list(case(Golden(name)))
-        count += len(rows)
-        beyond += sum(error > tolerance for _, error, tolerance in rows)
-        worst = max(rows, key=lambda row: row[1] / row[2] if row[2] else row[1])
-        print(f"{name}: {len(rows)} quantities, closest to its tolerance: {worst[0]}")
-        for quantity, error, tolerance in rows:
-            mark = "" if error <= tolerance else "  BEYOND"
-            print(f"    {quantity:54s} {error:13.2e} {tolerance:10.0e}{mark}")
-    print(f"{count} quantities in {len(CASES)} files, {beyond} beyond their tolerance")
+    python = sum(show(name, list(case(Golden(name)))) for name, case in CASES.items())
+    core = sum(show(f"{name} by the C core", by_c(name)) for name in BY_C)
+    for who, (count, beyond), files in (("pyref", python, CASES), ("the C core", core, BY_C)):
+        print(f"{who}: {count} quantities in {len(files)} files, {beyond} beyond their tolerance")
 
 
 if __name__ == "__main__":
