@@ -103,6 +103,7 @@ typedef struct dt_iop_deconvolution_params_t
   // since version 2
   float tolerance;         // $MIN: 0.0 $MAX: 10.0 $DEFAULT: 0.0 $DESCRIPTION: "tolerance"
   int measured_iterations; // $MIN: 0 $MAX: 1000 $DEFAULT: 0
+  gboolean refocus;        // $DEFAULT: FALSE $DESCRIPTION: "only where this blur is found"
 } dt_iop_deconvolution_params_t;
 
 G_STATIC_ASSERT(PSF_CODEC_VALUES <= 3268);
@@ -118,6 +119,8 @@ enum { DCV_ADMM = 0, DCV_OPENCL = 1 };
 #define ASSUMED_GRADIENT 0.06f
 // A blur narrower than this, in pixels of the pipe (rms radius), is not worth restoring: the PSF is a delta to within rounding.
 #define LEAST_RADIUS 0.25f
+// Tables and threads' memory of the map where the blur is found (dcv.h).
+#define REFOCUS_BYTES (40u << 20)
 // Sides of the sample used for estimation: more pixels add time and no information.
 #define LARGEST_SAMPLE 800
 #define LEAST_SAMPLE 64
@@ -166,9 +169,11 @@ typedef struct dt_iop_deconvolution_gui_data_t
 {
   GtkWidget *source, *estimated, *blur_size, *picker, *estimate, *plot;
   GtkWidget *sigma, *radius, *length, *angle, *measure;
+  GtkWidget *refocus_row, *refocus, *mask;
   GtkWidget *priority, *flavour, *iterations, *tolerance, *blur, *noise, *clipping, *status;
   dt_gui_collapsible_section_t section;
   estimate_t *running;
+  gboolean mask_shown; // instead of the picture, where it was found to be blurred
   // written by the full pipe, guarded by the module's GUI lock
   gboolean restored;
   dcv_result result;
@@ -238,7 +243,8 @@ static gboolean _params_sane(const dt_iop_deconvolution_params_t *p)
                   && p->blur_size <= PSF_CODEC_SIDE && _in(p->priority, -1.0f, 1.0f) && _in(p->sigma, 0.3f, 10.0f)
                   && _in(p->radius, 0.5f, 20.0f) && _in(p->length, 1.0f, 60.0f) && _in(p->angle, -90.0f, 90.0f) && _in(p->noise, 0.0f, 0.2f)
                   && _in(p->clipping, 0.0f, 16.0f) && _in(p->measured_noise, 0.0f, 1.0f) && _in(p->measured_gradient, 0.0f, 1000.0f) && _in(p->confidence, 0.0f, 1.0f)
-                  && _in(p->tolerance, 0.0f, 10.0f) && p->measured_iterations >= 0 && p->measured_iterations <= 1000;
+                  && _in(p->tolerance, 0.0f, 10.0f) && p->measured_iterations >= 0 && p->measured_iterations <= 1000
+                  && (p->refocus == FALSE || p->refocus == TRUE);
   for(int k = 0; k < 4; k++) sane = sane && _in(p->window[k], 0.0f, 1.0f);
   return sane;
 }
@@ -376,7 +382,7 @@ void commit_params(dt_iop_module_t *self, dt_iop_params_t *params, dt_dev_pixelp
   _core_params(&d->params, &d->core);
   if(d->core.noise == 0.0f) d->core.noise = ASSUMED_NOISE;
   if(d->core.gradient == 0.0f) d->core.gradient = ASSUMED_GRADIENT;
-  if(d->core.solver != DCV_ADMM) piece->process_cl_ready = FALSE; // quality "best"
+  if(d->core.solver != DCV_ADMM || d->params.refocus) piece->process_cl_ready = FALSE; // for the processor only: quality "best", the map
 }
 
 // Whether there is something to restore at the scale of the pipe, and the halo there.
@@ -395,7 +401,7 @@ static gboolean _at_scale(dt_iop_deconvolution_data_t *d, const float scale)
   d->status = dcv_psf_radius(&d->psf, &radius);
   const gboolean visible = d->params.source == DT_DECONVOLUTION_NONE ? d->params.priority < 0.0f : radius * scale >= LEAST_RADIUS;
   if(d->status == DCV_OK && !visible) return FALSE;
-  if(d->status == DCV_OK) d->status = dcv_halo(&d->core, &d->psf, &halo);
+  if(d->status == DCV_OK) d->status = (d->params.refocus ? dcv_refocus_halo : dcv_halo)(&d->core, &d->psf, &halo);
   d->halo = halo;
   d->active = d->status == DCV_OK;
   return d->active;
@@ -438,9 +444,9 @@ void tiling_callback(dt_iop_module_t *self, dt_dev_pixelpipe_iop_t *piece, const
   uint64_t bytes = 0, bytes_cl = 0;
   dcv_plan_memory(&d->core, roi_in->width, roi_in->height, &d->psf, &bytes);
   dcv_plan_memory(&device, roi_in->width, roi_in->height, &d->psf, &bytes_cl); // 0 where OpenCL cannot do it
-  tiling->factor = 3.0f;
+  tiling->factor = d->params.refocus ? 5.0f : 3.0f; // the map, and a picture prepared with it
   tiling->factor_cl = 3.5f;
-  tiling->overhead = MAX(bytes, bytes_cl);
+  tiling->overhead = MAX(bytes, bytes_cl) + (d->params.refocus ? REFOCUS_BYTES : 0);
   tiling->overlap = d->halo;
 }
 
@@ -465,8 +471,23 @@ static int _stopped(void *pipe)
   return compat_pipe_stopped((dt_dev_pixelpipe_t *)pipe);
 }
 
+// Restores only where the PSF explains the blur; map: a float for each pixel, 1 there.
+static dcv_status _restore_parts(dcv_plan *plan, const dt_iop_deconvolution_data_t *d, const dcv_image *in, dcv_image *out, dcv_image *map,
+                                 const dcv_callbacks *callbacks, dcv_result *result)
+{
+  dcv_image prepared = *out;
+  prepared.data = dt_alloc_align_float((size_t)4 * out->width * out->height);
+  dcv_status status = prepared.data ? dcv_refocus_map(&d->core, &d->psf, in, map, callbacks) : DCV_ERROR_MEMORY;
+  if(status == DCV_OK) status = dcv_refocus_prepare(&d->core, &d->psf, in, map, &prepared, callbacks);
+  if(status == DCV_OK) status = dcv_plan_execute(plan, &prepared, out, callbacks, result);
+  if(status == DCV_OK) status = dcv_refocus_blend(&d->core, in, map, out);
+  if(prepared.data) dt_free_align(prepared.data);
+  return status;
+}
+
+// mask: whether the fourth float of a pixel becomes the map's value.
 static dcv_status _restore(dt_iop_deconvolution_data_t *d, dt_dev_pixelpipe_t *pipe, const float *in, float *out, const int width,
-                           const int height, dcv_result *result)
+                           const int height, const gboolean mask, dcv_result *result)
 {
   const dcv_image source = { .data = (float *)in, .width = width, .height = height, .pixel_stride = 4, .row_stride = (ptrdiff_t)4 * width };
   dcv_image target = source;
@@ -476,9 +497,24 @@ static dcv_status _restore(dt_iop_deconvolution_data_t *d, dt_dev_pixelpipe_t *p
   d->core.planning = (int64_t)width * height > 4000000;
   dcv_plan *plan = NULL;
   dcv_status status = dcv_plan_create(&plan, &d->core, width, height, &d->psf);
-  if(status == DCV_OK) status = dcv_plan_execute(plan, &source, &target, &callbacks, result);
+  if(status == DCV_OK && d->params.refocus)
+  {
+    dcv_image map = { .data = dt_alloc_align_float((size_t)width * height), .width = width, .height = height, .pixel_stride = 1, .row_stride = width };
+    status = map.data ? _restore_parts(plan, d, &source, &target, &map, &callbacks, result) : DCV_ERROR_MEMORY;
+    for(size_t i = 0; i < (size_t)width * height && mask && status == DCV_OK; i++) out[4 * i + 3] = map.data[i];
+    if(map.data) dt_free_align(map.data);
+  }
+  else if(status == DCV_OK)
+    status = dcv_plan_execute(plan, &source, &target, &callbacks, result);
   dcv_plan_destroy(plan);
   return status;
+}
+
+// Whether this is the view in which the mask is to be shown.
+static inline gboolean _shows_mask(const dt_iop_module_t *self, const dt_dev_pixelpipe_iop_t *piece)
+{
+  const dt_iop_deconvolution_gui_data_t *g = (dt_iop_deconvolution_gui_data_t *)self->gui_data;
+  return g && g->mask_shown && (piece->pipe->type & DT_DEV_PIXELPIPE_FULL) && self->dev->gui_attached && self == self->dev->gui_module;
 }
 
 // Tells what came of it: a trouble message, and the diagnostics line for what is seen in the darkroom.
@@ -520,11 +556,16 @@ void process(dt_iop_module_t *self, dt_dev_pixelpipe_iop_t *piece, const void *c
 
   if(_at_scale(d, scale))
   {
-    const gboolean padded = _padded(roi_in, roi_out);
+    const gboolean padded = _padded(roi_in, roi_out), mask = d->params.refocus && _shows_mask(self, piece);
     float *buffer = padded ? dt_alloc_align_float((size_t)4 * roi_in->width * roi_in->height) : ovoid;
     d->status = DCV_ERROR_MEMORY;
-    if(buffer) d->status = _restore(d, piece->pipe, ivoid, buffer, roi_in->width, roi_in->height, &result);
+    if(buffer) d->status = _restore(d, piece->pipe, ivoid, buffer, roi_in->width, roi_in->height, mask, &result);
     restored = d->status == DCV_OK;
+    if(restored && mask)
+    {
+      piece->pipe->mask_display = DT_DEV_PIXELPIPE_DISPLAY_MASK;
+      piece->pipe->bypass_blendif = 1;
+    }
     if(restored && padded) _crop(buffer, ovoid, roi_in, roi_out);
     if(buffer && padded) dt_free_align(buffer);
   }
@@ -929,6 +970,35 @@ void gui_post_expose(dt_iop_module_t *self, cairo_t *cr, COMPAT_EXPOSE_ARGUMENTS
   cairo_stroke(cr);
 }
 
+static void _show_mask(dt_iop_module_t *self, const gboolean shown)
+{
+  dt_iop_deconvolution_gui_data_t *g = (dt_iop_deconvolution_gui_data_t *)self->gui_data;
+  if(g->mask_shown == shown) return;
+  g->mask_shown = shown;
+  gtk_toggle_button_set_active(GTK_TOGGLE_BUTTON(g->mask), shown);
+  dt_iop_refresh_center(self);
+}
+
+static gboolean _mask_clicked(GtkToggleButton *button, GdkEventButton *event, dt_iop_module_t *self)
+{
+  if(darktable.gui->reset) return TRUE;
+  const gboolean shown = !gtk_toggle_button_get_active(button);
+  if(shown && self->request_mask_display)
+  {
+    dt_control_log(_("cannot display masks when the blending mask is displayed"));
+    return TRUE;
+  }
+  if(self->off) gtk_toggle_button_set_active(GTK_TOGGLE_BUTTON(self->off), TRUE);
+  dt_iop_request_focus(self);
+  _show_mask(self, shown);
+  return TRUE;
+}
+
+void gui_focus(dt_iop_module_t *self, gboolean in)
+{
+  if(!in) _show_mask(self, FALSE);
+}
+
 static gboolean _plot_draw(GtkWidget *widget, cairo_t *cr, dt_iop_module_t *self)
 {
   GtkAllocation area;
@@ -1027,6 +1097,9 @@ void gui_changed(dt_iop_module_t *self, GtkWidget *widget, void *previous)
   gtk_widget_set_visible(g->angle, p->source == DT_DECONVOLUTION_MOTION);
   gtk_widget_set_visible(g->blur, p->source == DT_DECONVOLUTION_ESTIMATED);
   gtk_widget_set_visible(g->tolerance, p->flavour == DT_DECONVOLUTION_BEST);
+  gtk_widget_set_visible(g->refocus_row, p->source != DT_DECONVOLUTION_NONE);
+  gtk_widget_set_visible(g->mask, p->refocus);
+  if(!p->refocus) _show_mask(self, FALSE);
   gtk_widget_set_visible(g->plot, p->source != DT_DECONVOLUTION_NONE);
   if(widget == g->blur_size && p->blur_size % 2 == 0)
   {
@@ -1058,6 +1131,7 @@ void gui_update(dt_iop_module_t *self)
   dt_bauhaus_slider_set(g->angle, p->angle);
   dt_bauhaus_slider_set(g->iterations, p->iterations);
   dt_bauhaus_slider_set(g->tolerance, p->tolerance);
+  gtk_toggle_button_set_active(GTK_TOGGLE_BUTTON(g->refocus), p->refocus);
   dt_bauhaus_slider_set(g->noise, p->noise);
   dt_bauhaus_slider_set(g->clipping, p->clipping);
   dt_gui_update_collapsible_section(&g->section);
@@ -1119,6 +1193,15 @@ void gui_init(dt_iop_module_t *self)
                                              "0 balances both for the least error"));
   g->flavour = dt_bauhaus_combobox_from_params(self, "flavour");
   gtk_widget_set_tooltip_text(g->flavour, _("effort: fast for trying, best for the final export"));
+
+  self->widget = g->refocus_row = gtk_box_new(GTK_ORIENTATION_HORIZONTAL, 0);
+  g->refocus = dt_bauhaus_toggle_from_params(self, "refocus");
+  gtk_widget_set_tooltip_text(g->refocus, _("leave alone what is sharp, or blurred in another way: a subject before a sharp background.\n"
+                                            "takes about three times as long"));
+  g->mask = dt_iop_togglebutton_new(self, NULL, N_("show where the blur is found"), NULL, G_CALLBACK(_mask_clicked), TRUE, 0, 0,
+                                    dtgtk_cairo_paint_showmask, g->refocus_row);
+  gtk_box_pack_start(GTK_BOX(main_box), g->refocus_row, TRUE, TRUE, 0);
+  self->widget = main_box;
 
   compat_collapsible_section(&g->section, "plugins/darkroom/deconvolution/expand_advanced", _("advanced"), GTK_BOX(main_box), self);
   self->widget = GTK_WIDGET(g->section.container);

@@ -97,6 +97,10 @@ class Darkroom:
             self.tool("xdotool", *map(str, step))
             time.sleep(0.3)
 
+    def key(self, name):
+        """A key on the keyboard, over the picture."""
+        self.tool("xdotool", "mousemove", str(WIDTH // 2), str(HEIGHT // 2), "key", name)
+
     def screenshot(self, path):
         self.tool("import", "-window", "root", str(path))
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 import xmp
-from conftest import NOISE, SIGMA, Darktable, install, psnr, to_linear
+from conftest import NOISE, SIGMA, Darktable, install, psnr, to_linear, to_srgb
 from scipy.ndimage import gaussian_filter
 
 from dcv.cli.xmp_params import LAYOUT_1, STORED_VALUES
@@ -99,9 +99,10 @@ def test_same_pixels_as_the_core(export):
         xmp.spoilt("sigma", -1.0, source="gaussian"),
         xmp.spoilt("radius", float("inf"), source="disk"),
         xmp.spoilt("source", 5),
+        xmp.pack(**KNOWN)[:-4] + b"\2\0\0\0",
         b"\xff" * xmp.LAYOUT.size,
     ],
-    ids=["psf", "nan", "negative", "infinite", "source", "ones"],
+    ids=["psf", "nan", "negative", "infinite", "source", "refocus", "ones"],
 )
 def test_damaged_parameters_pass_the_picture_through(export, params):
     plain, _ = export("blurred.tif", xmp.pack())
@@ -130,6 +131,27 @@ def test_parameters_of_version_1(export):
     new, _ = export("blurred.tif", xmp.pack(**KNOWN))
     old, _ = export("blurred.tif", xmp.pack(**KNOWN)[: LAYOUT_1.size], version=1)
     np.testing.assert_array_equal(old, new)
+
+
+def test_refocus_leaves_the_sharp_half_alone(darktable, tmp_path):
+    """Left half out of focus, right half sharp: restored all over the sharp half rings, with the map it hardly changes."""
+    from skimage import data
+
+    linear = to_linear(data.astronaut()[:384, :416] / 255)
+    soft = gaussian_filter(linear, (2.5, 2.5, 0), mode="nearest")
+    mixed = np.where(np.arange(416)[:, None] < 208, soft, linear) + np.random.default_rng(3).normal(0, NOISE, linear.shape)
+    for name, picture in (("mixed", mixed), ("sharp", linear)):
+        tifffile.imwrite(tmp_path / f"{name}.tif", np.rint(65535 * to_srgb(picture)).astype(np.uint16), photometric="rgb")
+    known = {**KNOWN, "sigma": 2.5}
+    sharp, _ = darktable.export(tmp_path / "sharp.tif", xmp.pack(), tmp_path / "out.tif")
+    off, all_over, parts = (
+        darktable.export(tmp_path / "mixed.tif", params, tmp_path / f"out{i}.tif")[0]
+        for i, params in enumerate([xmp.pack(), xmp.pack(**known), xmp.pack(**known, refocus=1)])
+    )
+    left, right = np.s_[20:-20, 20:168], np.s_[20:-20, 248:-20]
+    gain = [psnr(picture[left], sharp[left]) - psnr(off[left], sharp[left]) for picture in (all_over, parts)]
+    assert gain[1] > 0.6 * gain[0] > 1
+    assert psnr(parts[right], sharp[right]) > psnr(all_over[right], sharp[right]) + 5
 
 
 def test_denoise_only(export, pictures):

@@ -3,12 +3,15 @@
 
 import shutil
 import sqlite3
+import struct
 
 import darkroom
 import numpy as np
 import pytest
+import tifffile
 import xmp
 from conftest import NOISE, SIGMA
+from PIL import Image
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(darkroom.missing()), reason=f"not installed: {darkroom.missing()}")]
 
@@ -46,6 +49,34 @@ def test_estimate_from_a_picked_window(prefix, pictures, tmp_path):
     y, x = np.mgrid[:9, :9]
     spread = np.sqrt((plane * ((x - (plane * x).sum()) ** 2 + (y - (plane * y).sum()) ** 2)).sum() / 2)
     assert 0.6 * SIGMA < spread < 1.5 * SIGMA
+
+
+@pytest.mark.parametrize("orientation", [0, 3, 5, 6], ids=["upright", "180", "clockwise", "anticlockwise"])
+def test_window_of_a_turned_and_cropped_picture(prefix, tmp_path, orientation):
+    """A red patch is drawn around where it is seen: the window is where the patch is in the module's input, which is turned but not cropped."""
+    picture = np.full((500, 800, 3), 9000, np.uint16)
+    picture[150:270, 420:600] = (60000, 2000, 2000)
+    tifffile.imwrite(tmp_path / "patch.tif", picture, photometric="rgb")
+    # darktable's orientation: bits for turning over vertically, horizontally, and exchanging the axes before that
+    turned = picture.swapaxes(0, 1) if orientation & 4 else picture
+    turned = turned[:: -1 if orientation & 1 else 1, :: -1 if orientation & 2 else 1]
+    others = [("flip", 2, struct.pack("<i", orientation)), ("crop", 1, struct.pack("<4f2i", 0.1, 0.05, 0.9, 0.95, -1, -1))]
+    (tmp_path / "patch.tif.xmp").write_text(xmp.sidecar(xmp.pack(), 3, others=others))
+    with darkroom.Darkroom(prefix / "bin" / "darktable-dcv", tmp_path / "home", tmp_path / "patch.tif") as room:
+        room.action("iop/deconvolution", "show")
+        room.action("iop/deconvolution/pick sample window")
+        room.wait(lambda: room.idle(), 30, "darktable is still working")
+        room.screenshot(tmp_path / "screen.png")
+        screen = np.asarray(Image.open(tmp_path / "screen.png").convert("RGB")).astype(int)
+        red = (screen[..., 0] > 150) & (screen[..., 1] < 60) & (np.arange(screen.shape[1]) < 1250) & (np.arange(screen.shape[0])[:, None] > 80)
+        rows, columns = np.flatnonzero(red.sum(axis=1) > 20), np.flatnonzero(red.sum(axis=0) > 20)
+        room.drag(columns[0], rows[0], columns[-1], rows[-1])
+        room.action("iop/deconvolution/pick sample window")
+        room.leave()
+        window = np.array(stored(room)["window"])
+    patch = (turned[..., 0] > 30000).nonzero()
+    expected = np.array([patch[1].min(), patch[0].min(), patch[1].max() + 1, patch[0].max() + 1]) / np.tile(turned.shape[1::-1], 2)
+    np.testing.assert_allclose(window, expected, atol=0.015)  # a pixel or two of the screen
 
 
 def test_leaving_while_estimating(prefix, pictures, tmp_path):

@@ -121,7 +121,7 @@ def test_struct_round_trip(channels: int) -> None:
     psf = dcv.psf.normalise(np.random.default_rng(1).random((33, 33, 3)[: 2 + (channels == 3)]))
     values = {"priority": -0.25, "flavour": "best", "noise": 0.125, "iterations": 12, "blur": int(channels == 3), "window": (0.0, 0.25, 0.5, 1.0)}
     data = xmp_params.pack(psf, **values)
-    assert len(data) == 6632
+    assert len(data) == 6636
     fields = xmp_params.unpack(xmp_params.decode(xmp_params.encode(data)))
     assert {name: fields[name] for name in values} == values
     # 16 bits a value
@@ -139,7 +139,7 @@ def test_struct_has_the_layout_of_the_module(root: Path) -> None:
     before = [name for name in xmp_params.FIELDS if name not in xmp_params.BEHIND]
     assert names == [*before, "psf_size", "psf_channels", "psf_check", "psf", *xmp_params.BEHIND]
     codes = "".join({"float": "f", "unsigned int": "I", "uint16_t": "H"}.get(kind, "i") * int(count[1:-1] or 1 if count else 1) for kind, _, count, _ in declared)
-    assert codes == "iifffffiffffiifffffiiI" + "H" * 3268 + "fi"
+    assert codes == "iifffffiffffiifffffiiI" + "H" * 3268 + "fii"
     assert struct.calcsize("<" + codes) == xmp_params.LAYOUT.size
     for _, name, _, comment in declared:
         limits = re.findall(r"\$(?:MIN|MAX): ([-\d.]+)", comment)
@@ -187,8 +187,8 @@ PSF_START = xmp_params.LAYOUT_1.size - 2 * 3268
         ("gz02*%", "damaged"),
         ("gz02" + base64.b64encode(b"no zlib").decode(), "damaged"),
         ("gz02" + base64.b64encode(zlib.compress(GOOD)[:-9]).decode(), "too early"),
-        (xmp_params.encode(GOOD[:-4]), "6628 bytes"),
-        (xmp_params.encode(GOOD + b"\0"), "6633 bytes"),
+        (xmp_params.encode(GOOD[:-4]), "6632 bytes"),
+        (xmp_params.encode(GOOD + b"\0"), "6637 bytes"),
         (xmp_params.encode(flipped(GOOD, PSF_START)), "checksum"),
         (xmp_params.encode(b"\xff" * len(GOOD)), "source"),
         ("0123x", "damaged"),
@@ -215,10 +215,10 @@ def test_parameters_of_version_1(run, tmp_path: Path) -> None:
     """Read, and written as the present version when edited."""
     path = tmp_path / "a.xmp"
     path.write_text(old_sidecar(("deconvolution", 1, xmp_params.encode(GOOD[: xmp_params.LAYOUT_1.size]), 0)))
-    run("write", path, "--priority", 0.5, "--overwrite")
+    run("write", path, "--priority", 0.5, "--refocus", "--overwrite")
     step = Sidecar(path.read_bytes()).step()
     assert step and step.element.own("modversion") == "2"
-    assert step.params() == xmp_params.pack(np.ones((3, 3)), priority=0.5)
+    assert step.params() == xmp_params.pack(np.ones((3, 3)), priority=0.5, refocus=1)
 
 
 def test_parameters_of_another_version(run, tmp_path: Path) -> None:

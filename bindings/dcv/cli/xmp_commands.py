@@ -110,6 +110,7 @@ def chosen_psf(psf_path: Path | None, gaussian: float | None, disk: float | None
 @click.option("--priority", type=field_type("priority"), help="-1: denoise, 1: deblur.")
 @click.option("--flavour", type=click.Choice(FLAVOURS), help="Quality against time.")
 @click.option("--noise", type=field_type("noise"), help="Noise to assume, of white; 0: as measured.")
+@click.option("--refocus/--no-refocus", default=None, help="Restore only where the picture has this blur.")
 @click.option("--measure/--no-measure", default=None, help="Measure noise and gradient on the picture. Default: if it is TIFF, PNG or JPEG.")
 @click.option("--reset", is_flag=True, help="Forget the parameters that the sidecar has.")
 @click.option("-o", "--output", type=path_type, help="Default: the sidecar itself, PICTURE.xmp.")
@@ -153,7 +154,7 @@ def write(
         except XmpError as error:
             raise XmpError(f"{error} (--reset starts anew)") from None
     fields |= chosen_psf(psf_path, gaussian, disk, motion)
-    fields |= {name: value for name, value in given.items() if value is not None}
+    fields |= {name: int(value) if isinstance(value, bool) else value for name, value in given.items() if value is not None}
     psf = psf_of(fields)
     if psf is None:
         raise click.UsageError("the blur is not known: --psf, --gaussian, --disk or --motion")

@@ -22,7 +22,7 @@ SOURCES = ("estimated", "gaussian", "disk", "motion", "none")
 FLAVOURS = ("fast", "normal", "best")
 LARGEST_PSF = 33  # side in pixels
 LAYOUT_1 = struct.Struct("<ii4ffi4fii5fiiI3268H")  # little-endian; the array is one longer than 3 * 33**2, for its alignment
-LAYOUT = struct.Struct(LAYOUT_1.format + "fi")  # version 2 goes on behind the PSF
+LAYOUT = struct.Struct(LAYOUT_1.format + "fii")  # version 2 goes on behind the PSF
 STORED_VALUES = 3268
 LONGEST_TEXT = 1 << 24  # bytes that a decoded text may have: more than any module's parameters
 
@@ -46,8 +46,9 @@ FIELDS: dict[str, tuple[Any, float, float]] = {
     "confidence": (0.0, 0, 1),
     "tolerance": (0.0, 0, 10),
     "measured_iterations": (0, 0, 1000),
+    "refocus": (0, 0, 1),
 }
-BEHIND = ("tolerance", "measured_iterations")  # those behind the PSF, all 0 in a struct of version 1
+BEHIND = ("tolerance", "measured_iterations", "refocus")  # those behind the PSF, all 0 in a struct of version 1
 NAMED = {"source": SOURCES, "flavour": FLAVOURS}
 
 
