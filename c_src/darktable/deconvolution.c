@@ -1025,7 +1025,8 @@ static gboolean _plot_draw(GtkWidget *widget, cairo_t *cr, dt_iop_module_t *self
       cairo_fill(cr);
     }
     gchar *text = g_strdup_printf(_("%d × %d px"), psf.size, psf.size);
-    cairo_set_source_rgb(cr, 0.6, 0.6, 0.6);
+    cairo_set_font_size(cr, DT_PIXEL_APPLY_DPI(11));
+    cairo_set_source_rgb(cr, 0.9, 0.9, 0.9);
     cairo_move_to(cr, 4.0, area.height - 6.0);
     cairo_show_text(cr, text);
     g_free(text);

@@ -164,7 +164,8 @@ static void make_bank(const dcv_refocus_kernels kernels, const dcv_psf *psf, ban
     double noise[OCTAVES] = { 0.0 }, mean = 0.0;
     for(int r = 0; r < OCTAVES; r++)
     {
-      for(int i = 0; i < SIDE * SIDE; i++) noise[r] += (double)kernels[o][r][0][i] * kernels[o][r][0][i];
+      const float *const kernel = &kernels[o][r][0][0];
+      for(int i = 0; i < SIDE * SIDE; i++) noise[r] += (double)kernel[i] * kernel[i];
       mean += noise[r] / OCTAVES;
     }
     for(int h = 0; h < 2; h++)

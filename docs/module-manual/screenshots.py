@@ -101,6 +101,7 @@ def shown(launcher, scratch, out, name, params, picture, box, mask):
     with Darkroom(launcher, scratch / name, scratch / f"{picture}.tif") as room:
         room.action("iop/deconvolution", "show")
         room.wait(lambda: room.idle(), 60, "darktable is still working")
+        room.key("alt+1")
         if mask:
             room.action("iop/deconvolution/show where the blur is found")
             room.wait(lambda: room.idle(), 60, "darktable is still working")
