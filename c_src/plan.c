@@ -35,6 +35,7 @@ struct dcv_plan {
   size_t shared_floats, thread_floats, work_floats;
   float *shared, *threads_memory;
   bool device; /* work is done by `cl`, which has memory of its own */
+  int batch;   /* tiles at once there */
   dcv_cl_target target;
   dcv_cl *cl;
 };
@@ -112,15 +113,36 @@ static dcv_status find_halo(const dcv_params *params, const dcv_job *job, int *h
   return DCV_OK;
 }
 
+/* Tiles of the plan: those asked for, or, where a device has too little memory for one, the largest that fit. */
+static dcv_status choose_tiles(dcv_plan *plan, int width, int height, int halo)
+{
+  const dcv_params *params = &plan->params;
+  const double frame_cost = (double)plan->solver->transforms(&plan->job, true) / plan->solver->transforms(&plan->job, false);
+  const int gap = dcv_boundary_gap(plan->job.psf->size / 2, halo + BLEND);
+  for(int longest = params->tile > 0 ? params->tile : LONGEST;; longest /= 2)
+  {
+    dcv_tiling_choose(&plan->tiling, width, height, halo, BLEND, gap, longest, frame_cost);
+    if(!plan->device) return DCV_OK;
+    plan->batch = dcv_cl_batch(&plan->job, &plan->tiling, &plan->target, params->batch);
+    if(plan->batch > 0) return DCV_OK;
+    const uint64_t needed = dcv_cl_bytes(&plan->job, &plan->tiling, plan->target.context != NULL, 1);
+    if(longest < 2 * halo) return dcv_cl_too_small(needed, DCV_MIN(plan->target.memory, plan->target.largest));
+  }
+}
+
 /* Everything of a plan that needs no memory: sizes, tiling, numbers, from what at_scale gives. The job refers to `plan` and to the PSF. handed_in: NULL, or
- * the caller's OpenCL context. */
-static dcv_status lay_out(dcv_plan *plan, const dcv_params *params, int width, int height, const dcv_psf *psf, const dcv_cl_target *handed_in)
+ * the caller's OpenCL context. asking: for the memory only, on a device of any size. */
+static dcv_status lay_out(dcv_plan *plan, const dcv_params *params, int width, int height, const dcv_psf *psf, const dcv_cl_target *handed_in, bool asking)
 {
   memset(plan, 0, sizeof(*plan));
   plan->job = make_job(params, psf);
   plan->device = handed_in || params->backend == 1;
   if(plan->device && dcv_solvers[params->solver] != &dcv_solver_admm) return dcv_cl_refused("only the solver admm runs on OpenCL devices");
-  if(handed_in) plan->target = *handed_in;
+  plan->target = handed_in ? *handed_in : (dcv_cl_target){ .device = params->device };
+  plan->target.threads = dcv_threads(params->threads);
+  plan->target.memory = plan->target.largest = UINT64_MAX;
+  if(plan->device && !asking) DCV_TRY(dcv_cl_room(&plan->target));
+  if(params->device_memory > 0) plan->target.memory = (uint64_t)params->device_memory << 20;
   if(width < 1 || height < 1 || width > DCV_SIDE_MAX || height > DCV_SIDE_MAX) return DCV_ERROR_SIZE;
   plan->params = *params;
   plan->solver = dcv_solvers[params->solver];
@@ -129,13 +151,9 @@ static dcv_status lay_out(dcv_plan *plan, const dcv_params *params, int width, i
   DCV_TRY(find_halo(params, &plan->job, &halo));
   plan->highlight = dcv_highlight_of(psf, plan->job.saturation);
   plan->threads = dcv_threads(params->threads);
-  const double frame_cost = (double)plan->solver->transforms(&plan->job, true) / plan->solver->transforms(&plan->job, false);
-  dcv_tiling_choose(&plan->tiling, width, height, halo, BLEND, dcv_boundary_gap(psf->size / 2, halo + BLEND),
-                    params->tile > 0 ? params->tile : LONGEST, frame_cost);
+  DCV_TRY(choose_tiles(plan, width, height, halo));
   plan->threads = DCV_MIN(plan->threads, plan->tiling.tiles_x * plan->tiling.tiles_y);
   dcv_fft_layout(&plan->fft, plan->tiling.transform_width, plan->tiling.transform_height);
-  if(!handed_in) plan->target = (dcv_cl_target){ .device = params->device };
-  plan->target.threads = dcv_threads(params->threads);
   if(plan->device) return DCV_OK;
 
   plan->shared_floats = plan->solver->shared_floats(&plan->job);
@@ -149,7 +167,7 @@ static dcv_status lay_out(dcv_plan *plan, const dcv_params *params, int width, i
 static uint64_t bytes_of(const dcv_plan *plan)
 {
   const uint64_t floats = (uint64_t)plan->shared_floats + (uint64_t)plan->threads * plan->thread_floats;
-  if(plan->device) return dcv_cl_bytes(&plan->job, &plan->tiling, plan->target.context != NULL);
+  if(plan->device) return dcv_cl_bytes(&plan->job, &plan->tiling, plan->target.context != NULL, plan->batch);
   return sizeof(float) * (floats + (uint64_t)plan->psf.size * plan->psf.size * plan->psf.channels) + sizeof(*plan);
 }
 
@@ -220,7 +238,7 @@ dcv_status dcv_plan_memory(const dcv_params *params, int width, int height, cons
   dcv_params own;
   dcv_psf reduced;
   dcv_status status = at_scale(&assumed, psf, &own, &reduced);
-  if(status == DCV_OK) status = lay_out(&plan, &own, width, height, &reduced, NULL);
+  if(status == DCV_OK) status = lay_out(&plan, &own, width, height, &reduced, NULL, true);
   if(status == DCV_OK)
   {
     plan.psf = reduced;
@@ -251,12 +269,12 @@ static dcv_status create(dcv_plan **out, const dcv_params *params, int width, in
   dcv_psf reduced;
   dcv_status status = at_scale(params, psf, &own, &reduced);
   if(status == DCV_OK)
-    status = lay_out(plan, &own, width, height, &reduced, handed_in);
+    status = lay_out(plan, &own, width, height, &reduced, handed_in, false);
   else
     memset(plan, 0, sizeof(*plan));
   plan->psf = reduced;
   plan->job.psf = &plan->psf;
-  if(status == DCV_OK) status = plan->device ? dcv_cl_create(&plan->cl, &plan->job, &plan->tiling, &plan->target) : allocate(plan);
+  if(status == DCV_OK) status = plan->device ? dcv_cl_create(&plan->cl, &plan->job, &plan->tiling, plan->batch, &plan->target) : allocate(plan);
   if(status == DCV_OK)
     *out = plan;
   else
@@ -325,6 +343,7 @@ dcv_status dcv_plan_describe(const dcv_plan *plan, dcv_plan_info *info)
     .lam = plan->job.lam,
     .rho = plan->solver->rho(&plan->job),
     .bytes = bytes_of(plan),
+    .batch = plan->batch,
   };
   return DCV_OK;
 }
@@ -530,6 +549,18 @@ dcv_status dcv_deconvolve(const dcv_params *params, const dcv_image *in, dcv_ima
 }
 
 /* ---- about the library ---- */
+
+dcv_status dcv_plan_time_stages(dcv_plan *plan, int timing)
+{
+  if(!plan || !plan->cl) return DCV_ERROR_ARGUMENT;
+  dcv_cl_time_stages(plan->cl, timing != 0);
+  return DCV_OK;
+}
+
+int dcv_plan_stages(const dcv_plan *plan, dcv_stage *list, int most)
+{
+  return plan && plan->cl ? dcv_cl_stages(plan->cl, list, most) : 0;
+}
 
 int dcv_devices(dcv_device *list, int most)
 {

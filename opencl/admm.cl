@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * admm: the pixel and spectrum work of an iteration (see c_src/solve/admm.c). Work-items are pixels, or complex numbers of half spectra.
+ * admm: the pixel and spectrum work of an iteration (see c_src/solve/admm.c). Work-items are pixels, or complex numbers of half spectra; the third dimension
+ * counts the tiles at work.
  */
 #include "dcv_shared.h"
+
+/* Float at which the tile's planes begin, in a buffer of `planes` planes for each channel. */
+inline size_t tile_at(const dcv_cl_tile t, const int planes)
+{
+  return get_global_id(2) * DCV_CHANNELS * planes * (size_t)t.plane;
+}
 
 /* Weight of the differences of channel c. */
 inline float weight(const int turned, const int c)
@@ -16,7 +23,7 @@ __kernel void dcv_turn(const dcv_cl_tile t, __global const float *from, __global
 {
   const int x = get_global_id(0), y = get_global_id(1);
   if(x >= t.width || y >= t.height) return;
-  const size_t at = (size_t)y * t.stride + x;
+  const size_t at = tile_at(t, 1) + (size_t)y * t.stride + x;
   const float r = from[at], g = from[at + t.plane], b = from[at + 2 * (size_t)t.plane];
   to[at] = DCV_R3 * (r + g + b);
   to[at + t.plane] = DCV_R2 * (r - b);
@@ -27,7 +34,7 @@ __kernel void dcv_turn_back(const dcv_cl_tile t, __global float *planes)
 {
   const int x = get_global_id(0), y = get_global_id(1);
   if(x >= t.width || y >= t.height) return;
-  const size_t at = (size_t)y * t.stride + x;
+  const size_t at = tile_at(t, 1) + (size_t)y * t.stride + x;
   const float l = DCV_R3 * planes[at], a = DCV_R2 * planes[at + t.plane], b = DCV_R6 * planes[at + 2 * (size_t)t.plane];
   planes[at] = l + a + b;
   planes[at + t.plane] = l - 2.0f * b;
@@ -60,6 +67,7 @@ __kernel void dcv_tv_shrink(const dcv_cl_tile t, const int turned, const float r
 {
   const int x = get_global_id(0), y = get_global_id(1);
   if(x >= t.width || y >= t.height) return;
+  picture += tile_at(t, 1), new_picture += tile_at(t, 1), u += tile_at(t, 2), new_u += tile_at(t, 2);
   float v[2 * DCV_CHANNELS], left[2 * DCV_CHANNELS], above[2 * DCV_CHANNELS];
   const float s = shrinkage(t, turned, rho, picture, u, x, y, v);
   const float s_left = 2.0f * shrinkage(t, turned, rho, picture, u, x == 0 ? t.width - 1 : x - 1, y, left) - 1.0f;
@@ -90,6 +98,7 @@ __kernel void dcv_divide(const dcv_cl_tile t, const int turned, const float r, c
   if(j >= t.columns || i >= t.height) return;
   const float scale = 1.0f / ((float)t.width * t.height), difference = power[j] + power[t.columns + i];
   const size_t at = (size_t)i * t.columns + j;
+  b += tile_at(t, 1), x += tile_at(t, 1);
   for(int c = 0; c < DCV_CHANNELS; c++)
   {
     const float2 k = vload2(at, otf + (size_t)c * next), data = vload2(at, b + (size_t)c * t.plane), v = vload2(at, x + (size_t)c * t.plane);
@@ -104,6 +113,7 @@ __kernel void dcv_multiply(const dcv_cl_tile t, const int correlate, const int n
   const int j = get_global_id(0), i = get_global_id(1);
   if(j >= t.columns || i >= t.height) return;
   const size_t at = (size_t)i * t.columns + j;
+  x += tile_at(t, 1), to += tile_at(t, 1);
   for(int c = 0; c < DCV_CHANNELS; c++)
   {
     const float2 k = vload2(at, otf + (size_t)c * next);

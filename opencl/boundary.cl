@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * boundary: what is not known (see c_src/ops/boundary.h). The third dimension counts channels.
+ * boundary: what is not known (see c_src/ops/boundary.h). The third dimension counts the planes of the tiles at work, channels of a tile together; the first
+ * tile is `first` in the list of places.
  */
 #include "dcv_shared.h"
+
+inline dcv_cl_place place_of(__global const dcv_cl_place *places, const int first)
+{
+  return places[first + (int)get_global_id(2) / DCV_CHANNELS];
+}
 
 /* Distance of place i from the data [0, count) of a period. */
 inline int distance_from(const int i, const int count, const int period)
@@ -11,33 +17,37 @@ inline int distance_from(const int i, const int count, const int period)
 }
 
 /* bound <- +infinity where z is known, z where clipped, -infinity where non-finite; in the gap -infinity up to `reach` pixels from the data, +infinity beyond. */
-__kernel void dcv_bound(const dcv_cl_tile t, const float saturation, __global const float *z, __global float *bound)
+__kernel void dcv_bound(const dcv_cl_tile t, __global const dcv_cl_place *places, const int first, const float saturation, __global const float *z,
+                        __global float *bound)
 {
   const int x = get_global_id(0), y = get_global_id(1);
   if(x >= t.width || y >= t.height) return;
+  const dcv_cl_place p = place_of(places, first);
   const size_t at = (size_t)get_global_id(2) * t.plane + y * t.stride + x;
-  if(x < t.data_width && y < t.data_height)
+  if(x < p.data_width && y < p.data_height)
   {
     const float v = z[at];
     bound[at] = !isfinite(v) ? -INFINITY : v >= saturation ? v : INFINITY;
   }
   else
-    bound[at] = max(distance_from(y, t.data_height, t.height), distance_from(x, t.data_width, t.width)) <= t.reach ? -INFINITY : INFINITY;
+    bound[at] = max(distance_from(y, p.data_height, t.height), distance_from(x, p.data_width, t.width)) <= p.reach ? -INFINITY : INFINITY;
 }
 
 /* One pass: to <- from, non-finite values replaced by the mean of the finite ones among the eight neighbours within the data; `last`: by 0. */
-__kernel void dcv_fill_holes(const dcv_cl_tile t, const int last, __global const float *from, __global float *to)
+__kernel void dcv_fill_holes(const dcv_cl_tile t, __global const dcv_cl_place *places, const int first, const int last, __global const float *from,
+                             __global float *to)
 {
   const int x = get_global_id(0), y = get_global_id(1);
-  if(x >= t.data_width || y >= t.data_height) return;
+  const dcv_cl_place p = place_of(places, first);
+  if(x >= p.data_width || y >= p.data_height) return;
   const size_t plane = (size_t)get_global_id(2) * t.plane, at = plane + y * t.stride + x;
   float v = from[at];
   if(!isfinite(v))
   {
     float sum = 0.0f;
     int count = 0;
-    for(int i = max(y - 1, 0); i <= min(y + 1, t.data_height - 1) && !last; i++)
-      for(int j = max(x - 1, 0); j <= min(x + 1, t.data_width - 1); j++)
+    for(int i = max(y - 1, 0); i <= min(y + 1, p.data_height - 1) && !last; i++)
+      for(int j = max(x - 1, 0); j <= min(x + 1, p.data_width - 1); j++)
       {
         const float near = from[plane + i * t.stride + j];
         if(isfinite(near)) sum += near, count++;
@@ -54,23 +64,25 @@ inline float far_weight(const int i, const int g, const int edge)
 }
 
 /* The gap below the data: (1 - w) last + w first of each column. Work-items: data_width x (height - data_height). */
-__kernel void dcv_extend_columns(const dcv_cl_tile t, __global float *z)
+__kernel void dcv_extend_columns(const dcv_cl_tile t, __global const dcv_cl_place *places, const int first, __global float *z)
 {
-  const int x = get_global_id(0), i = get_global_id(1), gap = t.height - t.data_height;
-  if(x >= t.data_width || i >= gap) return;
+  const dcv_cl_place p = place_of(places, first);
+  const int x = get_global_id(0), i = get_global_id(1), gap = t.height - p.data_height;
+  if(x >= p.data_width || i >= gap) return;
   __global float *const column = z + (size_t)get_global_id(2) * t.plane + x;
-  const float w = far_weight(i, gap, t.edge_y);
-  column[(t.data_height + i) * t.stride] = (1.0f - w) * column[(t.data_height - 1) * t.stride] + w * column[0];
+  const float w = far_weight(i, gap, p.edge_y);
+  column[(p.data_height + i) * t.stride] = (1.0f - w) * column[(p.data_height - 1) * t.stride] + w * column[0];
 }
 
 /* Then the gap to the right, on all rows. Work-items: (width - data_width) x height. */
-__kernel void dcv_extend_rows(const dcv_cl_tile t, __global float *z)
+__kernel void dcv_extend_rows(const dcv_cl_tile t, __global const dcv_cl_place *places, const int first, __global float *z)
 {
-  const int i = get_global_id(0), y = get_global_id(1), gap = t.width - t.data_width;
+  const dcv_cl_place p = place_of(places, first);
+  const int i = get_global_id(0), y = get_global_id(1), gap = t.width - p.data_width;
   if(i >= gap || y >= t.height) return;
   __global float *const row = z + (size_t)get_global_id(2) * t.plane + y * t.stride;
-  const float w = far_weight(i, gap, t.edge_x);
-  row[t.data_width + i] = (1.0f - w) * row[t.data_width - 1] + w * row[0];
+  const float w = far_weight(i, gap, p.edge_x);
+  row[p.data_width + i] = (1.0f - w) * row[p.data_width - 1] + w * row[0];
 }
 
 /* z <- max(z + omega (model - z), bound) where bound is not +infinity. */

@@ -21,15 +21,20 @@
 #define DCV_HAS_HOLES 2   /* non-finite values */
 #define DCV_HAS_CLIPPED 4
 
-/* A tile: `plane` floats for each channel, rows of `stride` floats, the picture's data at the origin. */
+/* What all tiles share: `plane` floats for each channel of each tile, one tile after the other, rows of `stride` floats, a tile's data at the origin. */
 typedef struct dcv_cl_tile {
   int width, height, columns, stride, plane; /* of the transform; columns: complex numbers in a row */
+} dcv_cl_tile;
+
+/* A tile's own numbers. */
+typedef struct dcv_cl_place {
+  int x0, y0; /* its first pixel in the strip */
   int data_width, data_height;
   int edge_x, edge_y; /* pixels by which an edge is repeated into the gap */
   int reach;          /* width of the unknown surroundings, 0 where the data do not reach the picture's frame */
-} dcv_cl_tile;
+} dcv_cl_place;
 
-/* Interleaved pixels: the strip of the picture that holds a tile's data. The tile begins at pixel (x0, y0) of it. */
+/* Interleaved pixels, from pixel (x0, y0) on: the strip of the picture that holds a row of tiles. */
 typedef struct dcv_cl_strip {
   int width, step; /* pixels in a row, floats in a pixel */
   int x0, y0;

@@ -1,31 +1,34 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * picture: between interleaved pixels and the planes of a tile. Work-items are pixels unless said otherwise.
+ * picture: between interleaved pixels and the planes of tiles. Work-items are pixels unless said otherwise; the third dimension counts the tiles at work, of
+ * which the first is `first` in the list of places.
  */
 #include "dcv_shared.h"
 
-/* Float of channel 0 of the pixel at (x, y) of the tile's data. */
+/* Float of channel 0 of pixel (x, y) of the strip. */
 inline size_t pixel_at(const dcv_cl_strip s, const int x, const int y)
 {
   return ((size_t)(s.y0 + y) * s.width + s.x0 + x) * s.step;
 }
 
-/* A column of the tile's data for each work-item: flags[index] gains what was found. */
-__kernel void dcv_census(const dcv_cl_strip s, const dcv_cl_tile t, const float saturation, const int index, __global const float *in, __global int *flags)
+/* A column of a tile's data for each work-item, the second dimension counts tiles: flags[tile] gains what was found. */
+__kernel void dcv_census(const dcv_cl_strip s, __global const dcv_cl_place *places, const int tiles, const float saturation, __global const float *in,
+                         __global int *flags)
 {
-  const int x = get_global_id(0);
-  if(x >= t.data_width) return;
+  const int x = get_global_id(0), tile = get_global_id(1);
+  if(tile >= tiles || x >= places[tile].data_width) return;
+  const dcv_cl_place p = places[tile];
   int found = 0;
-  for(int y = 0; y < t.data_height; y++)
+  for(int y = 0; y < p.data_height; y++)
     for(int c = 0; c < DCV_CHANNELS; c++)
     {
-      const float v = in[pixel_at(s, x, y) + c];
+      const float v = in[pixel_at(s, p.x0 + x, p.y0 + y) + c];
       if(!isfinite(v))
         found |= DCV_HAS_UNKNOWN | DCV_HAS_HOLES;
       else if(v >= saturation)
         found |= DCV_HAS_UNKNOWN | DCV_HAS_CLIPPED;
     }
-  if(found) atomic_or(flags + index, found);
+  if(found) atomic_or(flags + tile, found);
 }
 
 /* Pixels with a non-finite value, and clipped ones among the others, in `rows` rows of the strip; a column for each work-item. */
@@ -49,24 +52,29 @@ __kernel void dcv_count(const dcv_cl_strip s, const int rows, const float satura
 }
 
 /* z <- the tile's data. */
-__kernel void dcv_load(const dcv_cl_strip s, const dcv_cl_tile t, __global const float *in, __global float *z)
+__kernel void dcv_load(const dcv_cl_strip s, const dcv_cl_tile t, __global const dcv_cl_place *places, const int first, __global const float *in,
+                       __global float *z)
 {
-  const int x = get_global_id(0), y = get_global_id(1);
-  if(x >= t.data_width || y >= t.data_height) return;
-  for(int c = 0; c < DCV_CHANNELS; c++) z[(size_t)c * t.plane + y * t.stride + x] = in[pixel_at(s, x, y) + c];
+  const int x = get_global_id(0), y = get_global_id(1), tile = get_global_id(2);
+  const dcv_cl_place p = places[first + tile];
+  if(x >= p.data_width || y >= p.data_height) return;
+  for(int c = 0; c < DCV_CHANNELS; c++)
+    z[((size_t)tile * DCV_CHANNELS + c) * t.plane + y * t.stride + x] = in[pixel_at(s, p.x0 + x, p.y0 + y) + c];
 }
 
-/* x <- weight y + (1 - weight) x where the input y is finite. */
-__kernel void dcv_fade(const dcv_cl_strip s, const dcv_cl_tile t, __global const float *weight, __global const float *in, __global float *planes)
+/* x <- weight y + (1 - weight) x where the input y is finite, in one tile: `slot` among those at work. */
+__kernel void dcv_fade(const dcv_cl_strip s, const dcv_cl_tile t, __global const dcv_cl_place *places, const int first, const int slot,
+                       __global const float *weight, __global const float *in, __global float *planes)
 {
   const int x = get_global_id(0), y = get_global_id(1);
-  if(x >= t.data_width || y >= t.data_height) return;
+  const dcv_cl_place p = places[first + slot];
+  if(x >= p.data_width || y >= p.data_height) return;
   const size_t at = (size_t)y * t.stride + x;
-  const float w = weight[at];
+  const float w = weight[(size_t)slot * t.plane + at];
   for(int c = 0; c < DCV_CHANNELS; c++)
   {
-    const float v = in[pixel_at(s, x, y) + c];
-    __global float *const to = planes + (size_t)c * t.plane + at;
+    const float v = in[pixel_at(s, p.x0 + x, p.y0 + y) + c];
+    __global float *const to = planes + ((size_t)slot * DCV_CHANNELS + c) * t.plane + at;
     if(isfinite(v)) *to = w * v + (1.0f - w) * *to;
   }
 }
@@ -79,12 +87,14 @@ __kernel void dcv_start(const dcv_cl_strip from, const dcv_cl_strip to, const in
   for(int c = 0; c < to.step; c++) out[pixel_at(to, x, y) + c] = c < DCV_CHANNELS ? 0.0f : in[pixel_at(from, x, y) + c];
 }
 
-/* out <- out + wx wy x over width x height pixels; (left, top) is the first of them in the tile, the strip's origin the first in the picture. */
-__kernel void dcv_add(const dcv_cl_strip s, const dcv_cl_tile t, const int left, const int top, const int width, const int height, __global const float *wx,
-                      __global const float *wy, const int first_x, const int first_y, __global const float *planes, __global float *out)
+/* out <- out + wx wy x over width x height pixels; the strip begins at the first of them, (left, top) is its place in the tile, `slot` among those at work. */
+__kernel void dcv_add(const dcv_cl_strip s, const dcv_cl_tile t, const int slot, const int left, const int top, const int width, const int height,
+                      __global const float *wx, __global const float *wy, const int first_x, const int first_y, __global const float *planes,
+                      __global float *out)
 {
   const int x = get_global_id(0), y = get_global_id(1);
   if(x >= width || y >= height) return;
   const float w = wx[first_x + x] * wy[first_y + y];
-  for(int c = 0; c < DCV_CHANNELS; c++) out[pixel_at(s, x, y) + c] += w * planes[(size_t)c * t.plane + (top + y) * t.stride + left + x];
+  const size_t at = (size_t)slot * DCV_CHANNELS * t.plane + (top + y) * t.stride + left + x;
+  for(int c = 0; c < DCV_CHANNELS; c++) out[pixel_at(s, x, y) + c] += w * planes[at + (size_t)c * t.plane];
 }

@@ -21,15 +21,33 @@ int dcv_cl_devices(dcv_device *list, int most)
   return 0;
 }
 
-uint64_t dcv_cl_bytes(const dcv_job *job, const dcv_tiling *tiling, bool handed_in)
+dcv_status dcv_cl_too_small(uint64_t needed, uint64_t offered)
 {
-  (void)job, (void)tiling, (void)handed_in;
+  (void)needed, (void)offered;
+  return DCV_ERROR_MEMORY;
+}
+
+dcv_status dcv_cl_room(dcv_cl_target *target)
+{
+  (void)target;
+  return DCV_ERROR_BACKEND;
+}
+
+uint64_t dcv_cl_bytes(const dcv_job *job, const dcv_tiling *tiling, bool handed_in, int batch)
+{
+  (void)job, (void)tiling, (void)handed_in, (void)batch;
   return 0;
 }
 
-dcv_status dcv_cl_create(dcv_cl **cl, const dcv_job *job, const dcv_tiling *tiling, const dcv_cl_target *target)
+int dcv_cl_batch(const dcv_job *job, const dcv_tiling *tiling, const dcv_cl_target *target, int wanted)
 {
-  (void)job, (void)tiling, (void)target;
+  (void)job, (void)tiling, (void)target, (void)wanted;
+  return 1;
+}
+
+dcv_status dcv_cl_create(dcv_cl **cl, const dcv_job *job, const dcv_tiling *tiling, int batch, const dcv_cl_target *target)
+{
+  (void)job, (void)tiling, (void)batch, (void)target;
   *cl = NULL;
   return DCV_ERROR_BACKEND;
 }
@@ -43,6 +61,17 @@ dcv_status dcv_cl_run(dcv_cl *cl, const dcv_cl_pictures *pictures, const dcv_cal
 {
   (void)cl, (void)pictures, (void)callbacks, (void)result;
   return DCV_ERROR_BACKEND;
+}
+
+void dcv_cl_time_stages(dcv_cl *cl, bool timing)
+{
+  (void)cl, (void)timing;
+}
+
+int dcv_cl_stages(const dcv_cl *cl, dcv_stage *list, int most)
+{
+  (void)cl, (void)list, (void)most;
+  return 0;
 }
 
 dcv_status dcv_cl_copy(dcv_cl *cl, void *from, void *to)

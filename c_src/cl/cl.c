@@ -10,38 +10,58 @@
 #include "solve/common.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
-#define KERNELS(X)                                                                                                                                   \
-  X(census) X(count) X(load) X(fade) X(start) X(add) X(bound) X(fill_holes) X(extend_columns) X(extend_rows) X(impute) X(tv_shrink) X(divide) X(multiply) \
-  X(turn) X(turn_back)
-#define ENUM(name) K_##name,
-#define NAME(name) "dcv_" #name,
-enum { KERNELS(ENUM) K_COUNT };
+/* Kernels, and the planes that each must at least read and write for a channel of a tile (or values for a channel of a strip), transfer functions apart. */
+#define KERNELS(X)                                                                                                                                     \
+  X(census, 1) X(count, 1) X(load, 2) X(fade, 3) X(start, 2) X(add, 3) X(bound, 2) X(fill_holes, 2) X(extend_columns, 0) X(extend_rows, 0) X(impute, 4) \
+  X(tv_shrink, 6) X(divide, 3) X(multiply, 2) X(turn, 2) X(turn_back, 2)
+#define ENUM(name, planes) K_##name,
+#define NAME(name, planes) "dcv_" #name,
+#define PLANES(name, planes) planes,
+enum { KERNELS(ENUM) K_COUNT, S_TRANSFORM = K_COUNT, S_COPY, S_UP, S_DOWN, S_COUNT }; /* kernels, then the other stages */
 static const char *const kernel_names[] = { KERNELS(NAME) };
+static const int planes_moved[] = { KERNELS(PLANES) };
+static const char *const other_stages[] = { "transform", "copy", "upload", "download" };
 #undef ENUM
 #undef NAME
+#undef PLANES
 
 /* Device memory. x and u take turns: an iteration reads one and writes the other. */
-enum { Z, BOUND, B, MODEL, X0, X1, U0, U1, OTF, WEIGHT, POWER, RAMP_X, RAMP_Y, FLAGS, COUNTS, STRIP_IN, STRIP_OUT, M_COUNT };
+enum { Z, BOUND, B, MODEL, X0, X1, U0, U1, OTF, WEIGHT, POWER, RAMP_X, RAMP_Y, PLACES, FLAGS, COUNTS, STRIP_IN, STRIP_OUT, M_COUNT };
+
+/* Pixels of tiles at work together: enough to hide the time that it takes to start a kernel. */
+#define BATCH_PIXELS (4 << 20)
+
+enum { HAS_LAMPS = 8 }; /* on the host, beside what the census finds */
 
 struct dcv_cl {
   dcv_job job;
   dcv_tiling tiling;
   dcv_cl_tile tile; /* the part that all tiles share */
+  int batch;        /* most tiles at work together */
   int step;         /* floats of a pixel in the strips */
   int turned, next; /* see dcv_divide */
   int threads;      /* on the host */
   int *ranges;      /* contributions, first and past the last pixel: of tile columns, then of tile rows */
+  dcv_cl_place *places; /* of a row of tiles */
+  int *order;           /* the tiles of a row in the order of their work */
+  cl_int *flags;        /* of the tiles of a row: DCV_HAS_..., HAS_LAMPS */
   cl_context context;
   cl_device_id id;
   cl_command_queue queue;
   bool own_queue;
   cl_kernel kernels[K_COUNT];
   cl_mem memory[M_COUNT];
-  dcv_cl_fft *fft;
+  dcv_cl_fft *single, *together; /* of one tile, of a batch; the same where a batch is one tile */
   dcv_highlight highlight;
   float *host; /* with a clipping level: planes of a tile in host memory, and two more, to look for lamps there */
+  cl_event reached; /* the end of the iteration before the one queued last, or NULL */
+  const dcv_callbacks *callbacks; /* of the run */
+  int done;                       /* tiles, in the run */
+  bool timing;                    /* wait after each stage and keep what it took */
+  dcv_stage stages[S_COUNT];
 };
 
 /* ---- sizes ---- */
@@ -66,19 +86,20 @@ static int strip_rows(const dcv_tiling *t)
   return most;
 }
 
-static size_t bytes_of(int which, const dcv_job *job, const dcv_tiling *t, int step)
+static size_t bytes_of(int which, const dcv_job *job, const dcv_tiling *t, int step, int batch)
 {
   const dcv_cl_tile tile = shared_tile(t);
-  const size_t plane = sizeof(float) * tile.plane, planes = plane * job->channels;
+  const size_t plane = sizeof(float) * tile.plane, planes = plane * job->channels * batch;
   switch(which)
   {
     case U0:
     case U1: return 2 * planes;
     case OTF: return plane * dcv_job_otfs(job);
-    case WEIGHT: return plane;
+    case WEIGHT: return job->saturation < INFINITY ? plane * batch : sizeof(float);
     case POWER: return sizeof(float) * (tile.columns + tile.height);
     case RAMP_X: return sizeof(float) * tile.width * t->tiles_x;
     case RAMP_Y: return sizeof(float) * tile.height * t->tiles_y;
+    case PLACES: return sizeof(dcv_cl_place) * t->tiles_x;
     case FLAGS: return sizeof(cl_int) * t->tiles_x;
     case COUNTS: return 2 * sizeof(cl_int);
     case STRIP_IN:
@@ -87,11 +108,25 @@ static size_t bytes_of(int which, const dcv_job *job, const dcv_tiling *t, int s
   }
 }
 
-uint64_t dcv_cl_bytes(const dcv_job *job, const dcv_tiling *tiling, bool handed_in)
+uint64_t dcv_cl_bytes(const dcv_job *job, const dcv_tiling *tiling, bool handed_in, int batch)
 {
-  uint64_t bytes = dcv_cl_fft_bytes(tiling->transform_width, tiling->transform_height, job->channels);
-  for(int i = 0; i < M_COUNT; i++) bytes += bytes_of(i, job, tiling, handed_in ? 4 : job->channels);
+  uint64_t bytes = dcv_cl_fft_bytes(tiling->transform_width, tiling->transform_height, job->channels * batch);
+  if(batch > 1) bytes += dcv_cl_fft_bytes(tiling->transform_width, tiling->transform_height, job->channels);
+  for(int i = 0; i < M_COUNT; i++) bytes += bytes_of(i, job, tiling, handed_in ? 4 : job->channels, batch);
   return bytes;
+}
+
+int dcv_cl_batch(const dcv_job *job, const dcv_tiling *tiling, const dcv_cl_target *target, int wanted)
+{
+  const int64_t pixels = (int64_t)tiling->transform_width * tiling->transform_height;
+  int batch = wanted > 0 ? wanted : (int)((BATCH_PIXELS + pixels - 1) / pixels);
+  for(batch = DCV_MIN(batch, tiling->tiles_x); batch > 0; batch--)
+  {
+    size_t largest = 0;
+    for(int i = 0; i < M_COUNT; i++) largest = DCV_MAX(largest, bytes_of(i, job, tiling, target->context ? 4 : job->channels, batch));
+    if(largest <= target->largest && dcv_cl_bytes(job, tiling, target->context != NULL, batch) <= target->memory) break;
+  }
+  return batch;
 }
 
 /* ---- kernels ---- */
@@ -103,39 +138,63 @@ typedef struct argument {
 #define ARG(x) { sizeof(x), &(x) }
 #define ARGS(...) (const argument[]){ __VA_ARGS__ }, (int)(sizeof((const argument[]){ __VA_ARGS__ }) / sizeof(argument))
 
+/* With timing, waits for what has been queued since `begin` and counts it. */
+static dcv_status account(dcv_cl *cl, int stage, double begin, double bytes)
+{
+  if(!cl->timing) return DCV_OK;
+  DCV_CL_TRY(clFinish(cl->queue));
+  dcv_stage *const s = cl->stages + stage;
+  s->calls++, s->bytes += (int64_t)bytes, s->seconds += dcv_seconds() - begin;
+  return DCV_OK;
+}
+
 /* Enqueues kernel `k` on at least width x height x depth work-items. */
 static dcv_status launch(dcv_cl *cl, int k, int width, int height, int depth, const argument *arguments, int count)
 {
+  const double begin = dcv_seconds();
   for(int i = 0; i < count; i++) DCV_CL_TRY(clSetKernelArg(cl->kernels[k], (cl_uint)i, arguments[i].size, arguments[i].value));
   const size_t size[3] = { ((size_t)width + 31) / 32 * 32, ((size_t)height + 3) / 4 * 4, (size_t)depth };
   DCV_CL_TRY(clEnqueueNDRangeKernel(cl->queue, cl->kernels[k], height > 1 || depth > 1 ? 3 : 1, NULL, size, NULL, 0, NULL, NULL));
-  return DCV_OK;
+  const bool spectra = k == K_divide || k == K_multiply, single = k == K_bound || k == K_fill_holes || k == K_impute; /* planes counted by the depth */
+  const double values = (double)planes_moved[k] * (single ? 1 : cl->job.channels) + (spectra ? dcv_job_otfs(&cl->job) : 0);
+  return account(cl, k, begin, sizeof(float) * (spectra ? 2.0 : 1.0) * width * height * depth * values);
 }
 
-static dcv_status transform(dcv_cl *cl, bool inverse, int which)
+/* Transforms of all tiles of a batch, those that are not at work too. */
+static dcv_status transform(dcv_cl *cl, bool inverse, int which, int tiles)
 {
-  const bool done = !dcv_cl_injected() && (inverse ? dcv_cl_fft_inverse : dcv_cl_fft_forward)(cl->fft, cl->queue, cl->memory[which]);
-  return done ? DCV_OK : dcv_cl_failed("VkFFT", CL_OUT_OF_RESOURCES);
+  const double begin = dcv_seconds();
+  dcv_cl_fft *const fft = tiles > 1 ? cl->together : cl->single;
+  const bool done = !dcv_cl_injected() && (inverse ? dcv_cl_fft_inverse : dcv_cl_fft_forward)(fft, cl->queue, cl->memory[which]);
+  if(!done) return dcv_cl_failed("VkFFT", CL_OUT_OF_RESOURCES);
+  /* Rows, then columns, each read and written. */
+  return account(cl, S_TRANSFORM, begin, 4.0 * sizeof(float) * cl->tile.plane * cl->job.channels * (tiles > 1 ? cl->batch : 1));
 }
 
-static dcv_status copy_planes(dcv_cl *cl, int from, int to)
+static size_t planes_bytes(const dcv_cl *cl, int tiles)
 {
-  const size_t bytes = bytes_of(to, &cl->job, &cl->tiling, 0);
+  return sizeof(float) * cl->tile.plane * cl->job.channels * tiles;
+}
+
+static dcv_status copy(dcv_cl *cl, int from, int to, size_t bytes)
+{
+  const double begin = dcv_seconds();
   DCV_CL_TRY(clEnqueueCopyBuffer(cl->queue, cl->memory[from], cl->memory[to], 0, 0, bytes, 0, NULL, NULL));
-  return DCV_OK;
+  return account(cl, S_COPY, begin, 2.0 * bytes);
 }
 
-static dcv_status fill_zero(dcv_cl *cl, int which)
+static dcv_status fill_zero(dcv_cl *cl, int which, size_t bytes)
 {
+  const double begin = dcv_seconds();
   const cl_int zero = 0;
-  const size_t bytes = bytes_of(which, &cl->job, &cl->tiling, 0);
   DCV_CL_TRY(clEnqueueFillBuffer(cl->queue, cl->memory[which], &zero, sizeof(zero), 0, bytes, 0, NULL, NULL));
-  return DCV_OK;
+  return account(cl, S_COPY, begin, bytes);
 }
 
-static dcv_status write(dcv_cl *cl, int which, const float *from, size_t floats)
+/* `place` and `count` in floats. */
+static dcv_status write(dcv_cl *cl, int which, size_t place, const void *from, size_t count)
 {
-  DCV_CL_TRY(clEnqueueWriteBuffer(cl->queue, cl->memory[which], CL_TRUE, 0, sizeof(float) * floats, from, 0, NULL, NULL));
+  DCV_CL_TRY(clEnqueueWriteBuffer(cl->queue, cl->memory[which], CL_TRUE, sizeof(float) * place, sizeof(float) * count, from, 0, NULL, NULL));
   return DCV_OK;
 }
 
@@ -161,20 +220,20 @@ static dcv_status write_tables(dcv_cl *cl, float *host)
   const dcv_tiling *t = &cl->tiling;
   const int otfs = dcv_job_otfs(&cl->job);
   place_psf(cl->job.psf, otfs, &cl->tile, host);
-  DCV_TRY(fill_zero(cl, MODEL));
-  DCV_TRY(write(cl, MODEL, host, (size_t)cl->tile.plane * otfs));
-  DCV_TRY(transform(cl, false, MODEL));
-  DCV_TRY(copy_planes(cl, MODEL, OTF));
+  DCV_TRY(fill_zero(cl, MODEL, planes_bytes(cl, 1)));
+  DCV_TRY(write(cl, MODEL, 0, host, (size_t)cl->tile.plane * otfs));
+  DCV_TRY(transform(cl, false, MODEL, 1));
+  DCV_TRY(copy(cl, MODEL, OTF, sizeof(float) * cl->tile.plane * otfs));
   dcv_otf_difference(cl->tile.width, cl->tile.columns, host);
   dcv_otf_difference(cl->tile.height, cl->tile.height, host + cl->tile.columns);
-  DCV_TRY(write(cl, POWER, host, (size_t)cl->tile.columns + cl->tile.height));
+  DCV_TRY(write(cl, POWER, 0, host, (size_t)cl->tile.columns + cl->tile.height));
   int *range = cl->ranges;
   for(int i = 0; i < t->tiles_x; i++, range += 2)
     dcv_tile_contribution(t->width, t->tiles_x, i, t->blend, range, range + 1, host + (size_t)i * cl->tile.width);
-  DCV_TRY(write(cl, RAMP_X, host, (size_t)cl->tile.width * t->tiles_x));
+  DCV_TRY(write(cl, RAMP_X, 0, host, (size_t)cl->tile.width * t->tiles_x));
   for(int i = 0; i < t->tiles_y; i++, range += 2)
     dcv_tile_contribution(t->height, t->tiles_y, i, t->blend, range, range + 1, host + (size_t)i * cl->tile.height);
-  DCV_TRY(write(cl, RAMP_Y, host, (size_t)cl->tile.height * t->tiles_y));
+  DCV_TRY(write(cl, RAMP_Y, 0, host, (size_t)cl->tile.height * t->tiles_y));
   DCV_CL_TRY(clFinish(cl->queue));
   return DCV_OK;
 }
@@ -204,9 +263,14 @@ static dcv_status set_up(dcv_cl *cl, const dcv_cl_target *target)
   const dcv_status status = make_kernels(cl, program);
   clReleaseProgram(program);
   DCV_TRY(status);
-  DCV_TRY(dcv_cl_fft_take(cl->context, cl->id, cl->tile.width, cl->tile.height, cl->job.channels, &cl->fft));
+  const int planes = cl->job.channels;
+  DCV_TRY(dcv_cl_fft_take(cl->context, cl->id, cl->tile.width, cl->tile.height, planes, &cl->single));
+  if(cl->batch > 1) DCV_TRY(dcv_cl_fft_take(cl->context, cl->id, cl->tile.width, cl->tile.height, planes * cl->batch, &cl->together));
   for(int i = 0; i < M_COUNT; i++)
-    DCV_CL_MAKE(cl->memory[i], clCreateBuffer(cl->context, CL_MEM_READ_WRITE, bytes_of(i, &cl->job, &cl->tiling, cl->step), NULL, &error_));
+  {
+    const size_t bytes = bytes_of(i, &cl->job, &cl->tiling, cl->step, cl->batch);
+    DCV_CL_MAKE(cl->memory[i], clCreateBuffer(cl->context, CL_MEM_READ_WRITE, bytes, NULL, &error_));
+  }
   const size_t ramps = DCV_MAX((size_t)cl->tile.width * cl->tiling.tiles_x, (size_t)cl->tile.height * cl->tiling.tiles_y);
   float *host = dcv_alloc_floats(DCV_MAX((size_t)cl->tile.plane * dcv_job_otfs(&cl->job), ramps));
   if(!host) return DCV_ERROR_MEMORY;
@@ -215,19 +279,23 @@ static dcv_status set_up(dcv_cl *cl, const dcv_cl_target *target)
   return written;
 }
 
-dcv_status dcv_cl_create(dcv_cl **out, const dcv_job *job, const dcv_tiling *tiling, const dcv_cl_target *target)
+dcv_status dcv_cl_create(dcv_cl **out, const dcv_job *job, const dcv_tiling *tiling, int batch, const dcv_cl_target *target)
 {
   *out = NULL;
   dcv_cl *cl = dcv_alloc(sizeof(*cl));
   if(!cl) return DCV_ERROR_MEMORY;
   memset(cl, 0, sizeof(*cl));
-  cl->job = *job, cl->tiling = *tiling, cl->tile = shared_tile(tiling);
+  cl->job = *job, cl->tiling = *tiling, cl->tile = shared_tile(tiling), cl->batch = batch;
   cl->step = target->context ? 4 : job->channels, cl->threads = target->threads;
   cl->turned = dcv_job_turned(job), cl->next = dcv_job_otfs(job) == 1 ? 0 : cl->tile.plane;
   cl->highlight = dcv_highlight_of(job->psf, job->saturation);
   if(job->saturation < INFINITY) cl->host = dcv_alloc_floats((size_t)cl->tile.plane * (job->channels + 2));
   cl->ranges = dcv_alloc(sizeof(int) * 2 * (tiling->tiles_x + tiling->tiles_y));
-  const dcv_status status = cl->ranges && (cl->host || job->saturation == INFINITY) ? set_up(cl, target) : DCV_ERROR_MEMORY;
+  cl->places = dcv_alloc(sizeof(*cl->places) * tiling->tiles_x);
+  cl->order = dcv_alloc(sizeof(*cl->order) * tiling->tiles_x);
+  cl->flags = dcv_alloc(sizeof(*cl->flags) * tiling->tiles_x);
+  const bool there = cl->ranges && cl->places && cl->order && cl->flags && (cl->host || job->saturation == INFINITY);
+  const dcv_status status = there ? set_up(cl, target) : DCV_ERROR_MEMORY;
   if(status == DCV_OK)
     *out = cl;
   else
@@ -239,7 +307,9 @@ void dcv_cl_destroy(dcv_cl *cl)
 {
   if(!cl) return;
   if(cl->queue) clFinish(cl->queue);
-  dcv_cl_fft_give(cl->context, cl->id, cl->tile.width, cl->tile.height, cl->job.channels, cl->fft);
+  if(cl->reached) clReleaseEvent(cl->reached);
+  dcv_cl_fft_give(cl->context, cl->id, cl->tile.width, cl->tile.height, cl->job.channels, cl->single);
+  dcv_cl_fft_give(cl->context, cl->id, cl->tile.width, cl->tile.height, cl->job.channels * cl->batch, cl->together);
   for(int i = 0; i < K_COUNT; i++)
     if(cl->kernels[i]) clReleaseKernel(cl->kernels[i]);
   for(int i = 0; i < M_COUNT; i++)
@@ -247,127 +317,222 @@ void dcv_cl_destroy(dcv_cl *cl)
   if(cl->own_queue) clReleaseCommandQueue(cl->queue);
   dcv_release(cl->host);
   dcv_release(cl->ranges);
+  dcv_release(cl->places);
+  dcv_release(cl->order);
+  dcv_release(cl->flags);
   dcv_release(cl);
 }
 
-/* ---- a tile ---- */
+/* ---- tiles ---- */
 
-/* Looks for lamps (ops/highlight) in z, on the host: few tiles hold clipped pixels. Where there are some z and the weights of the input are written. */
-static dcv_status hide_lamps(dcv_cl *cl, const dcv_cl_tile *t, bool *lamps)
+/* Tiles at work together: `count` of the row, from place `first` of its order on. */
+typedef struct batch {
+  int first, count;
+  bool unknown, holes; /* any in one of them */
+} batch;
+
+/* Looks for lamps (ops/highlight) in z of one tile, on the host: few tiles hold clipped pixels. Where there are some z and the weights of the input are
+ * written. */
+static dcv_status hide_lamps(dcv_cl *cl, const dcv_cl_place *place, int slot, bool *lamps)
 {
-  const size_t plane = t->plane, bytes = sizeof(float) * plane * cl->job.channels;
+  const dcv_cl_tile *t = &cl->tile;
+  const size_t plane = t->plane, at = slot * cl->job.channels * plane, bytes = planes_bytes(cl, 1);
   const dcv_fft layout = { .width = t->width, .height = t->height, .columns = t->columns, .stride = t->stride, .plane = plane };
   float *planes[3], *const weight = cl->host + cl->job.channels * plane, *const scratch = weight + plane;
   for(int c = 0; c < cl->job.channels; c++) planes[c] = cl->host + c * plane;
-  DCV_CL_TRY(clEnqueueReadBuffer(cl->queue, cl->memory[Z], CL_TRUE, 0, bytes, cl->host, 0, NULL, NULL));
-  *lamps = dcv_highlight_hide(&cl->highlight, &layout, cl->job.channels, planes, t->data_width, t->data_height, weight, scratch);
+  DCV_CL_TRY(clEnqueueReadBuffer(cl->queue, cl->memory[Z], CL_TRUE, sizeof(float) * at, bytes, cl->host, 0, NULL, NULL));
+  *lamps = dcv_highlight_hide(&cl->highlight, &layout, cl->job.channels, planes, place->data_width, place->data_height, weight, scratch);
   if(!*lamps) return DCV_OK;
-  DCV_TRY(write(cl, Z, cl->host, plane * cl->job.channels));
-  return write(cl, WEIGHT, weight, plane);
+  DCV_TRY(write(cl, Z, at, cl->host, plane * cl->job.channels));
+  return write(cl, WEIGHT, slot * plane, weight, plane);
 }
 
 /* z with holes and gap filled, and its bounds. */
-static dcv_status start_tile(dcv_cl *cl, const dcv_cl_tile *t, bool holes)
+static dcv_status start_tiles(dcv_cl *cl, const batch *b)
 {
   cl_mem *const m = cl->memory;
-  const int channels = cl->job.channels;
+  const dcv_cl_tile t = cl->tile;
+  const int planes = cl->job.channels * b->count, first = b->first;
   const float saturation = cl->job.saturation;
-  DCV_TRY(launch(cl, K_bound, t->width, t->height, channels, ARGS(ARG(*t), ARG(saturation), ARG(m[Z]), ARG(m[BOUND]))));
-  for(int pass = 0; holes && pass <= DCV_HOLE_PASSES; pass++) /* there and back; the last in place */
+  if(b->unknown)
+    DCV_TRY(launch(cl, K_bound, t.width, t.height, planes, ARGS(ARG(t), ARG(m[PLACES]), ARG(first), ARG(saturation), ARG(m[Z]), ARG(m[BOUND]))));
+  for(int pass = 0; b->holes && pass <= DCV_HOLE_PASSES; pass++) /* there and back; the last in place */
   {
     const int last = pass == DCV_HOLE_PASSES, from = pass % 2 == 0 ? Z : MODEL, to = last || pass % 2 == 1 ? Z : MODEL;
-    DCV_TRY(launch(cl, K_fill_holes, t->data_width, t->data_height, channels, ARGS(ARG(*t), ARG(last), ARG(m[from]), ARG(m[to]))));
+    DCV_TRY(launch(cl, K_fill_holes, t.width, t.height, planes, ARGS(ARG(t), ARG(m[PLACES]), ARG(first), ARG(last), ARG(m[from]), ARG(m[to]))));
   }
-  DCV_TRY(launch(cl, K_extend_columns, t->data_width, t->height - t->data_height, channels, ARGS(ARG(*t), ARG(m[Z]))));
-  return launch(cl, K_extend_rows, t->width - t->data_width, t->height, channels, ARGS(ARG(*t), ARG(m[Z])));
+  int narrowest = t.width; /* the data of a row of tiles are of one height */
+  for(int i = 0; i < b->count; i++) narrowest = DCV_MIN(narrowest, cl->places[first + i].data_width);
+  const int below = t.height - cl->places[first].data_height;
+  DCV_TRY(launch(cl, K_extend_columns, t.width, below, planes, ARGS(ARG(t), ARG(m[PLACES]), ARG(first), ARG(m[Z]))));
+  return launch(cl, K_extend_rows, t.width - narrowest, t.height, planes, ARGS(ARG(t), ARG(m[PLACES]), ARG(first), ARG(m[Z])));
 }
 
 /* b <- conj(K) Z; x, in the first iteration, the turned z. */
-static dcv_status set_data(dcv_cl *cl, const dcv_cl_tile *t, bool first)
+static dcv_status set_data(dcv_cl *cl, int tiles, bool first)
 {
   cl_mem *const m = cl->memory;
+  const dcv_cl_tile t = cl->tile;
   const int correlate = 1;
   if(cl->turned)
-    DCV_TRY(launch(cl, K_turn, t->width, t->height, 1, ARGS(ARG(*t), ARG(m[Z]), ARG(m[MODEL]))));
+    DCV_TRY(launch(cl, K_turn, t.width, t.height, tiles, ARGS(ARG(t), ARG(m[Z]), ARG(m[MODEL]))));
   else
-    DCV_TRY(copy_planes(cl, Z, MODEL));
-  if(first) DCV_TRY(copy_planes(cl, MODEL, X0));
-  DCV_TRY(transform(cl, false, MODEL));
-  return launch(cl, K_multiply, t->columns, t->height, 1, ARGS(ARG(*t), ARG(correlate), ARG(cl->next), ARG(m[OTF]), ARG(m[MODEL]), ARG(m[B])));
+    DCV_TRY(copy(cl, Z, MODEL, planes_bytes(cl, tiles)));
+  if(first) DCV_TRY(copy(cl, MODEL, X0, planes_bytes(cl, tiles)));
+  DCV_TRY(transform(cl, false, MODEL, tiles));
+  return launch(cl, K_multiply, t.columns, t.height, tiles, ARGS(ARG(t), ARG(correlate), ARG(cl->next), ARG(m[OTF]), ARG(m[MODEL]), ARG(m[B])));
 }
 
 /* z renewed from the model. */
-static dcv_status impute(dcv_cl *cl, const dcv_cl_tile *t)
+static dcv_status impute(dcv_cl *cl, int tiles)
 {
   cl_mem *const m = cl->memory;
-  if(cl->turned) DCV_TRY(launch(cl, K_turn_back, t->width, t->height, 1, ARGS(ARG(*t), ARG(m[MODEL]))));
-  return launch(cl, K_impute, t->width, t->height, cl->job.channels, ARGS(ARG(*t), ARG(m[MODEL]), ARG(m[BOUND]), ARG(m[Z])));
+  const dcv_cl_tile t = cl->tile;
+  if(cl->turned) DCV_TRY(launch(cl, K_turn_back, t.width, t.height, tiles, ARGS(ARG(t), ARG(m[MODEL]))));
+  return launch(cl, K_impute, t.width, t.height, cl->job.channels * tiles, ARGS(ARG(t), ARG(m[MODEL]), ARG(m[BOUND]), ARG(m[Z])));
+}
+
+/* After an iteration has been queued: waits for the one before, so that the device always has work and a cancelled run still ends within two iterations. */
+static dcv_status pace(dcv_cl *cl, double tiles_done)
+{
+  const cl_event before = cl->reached;
+  cl->reached = NULL;
+  if(before)
+  {
+    const cl_int code = dcv_cl_injected() ? CL_OUT_OF_RESOURCES : clWaitForEvents(1, &before);
+    clReleaseEvent(before);
+    if(code != CL_SUCCESS) return dcv_cl_failed("clWaitForEvents", code);
+  }
+  if(dcv_cancelled(cl->callbacks)) return DCV_ERROR_CANCELLED;
+  DCV_CL_TRY(clEnqueueMarkerWithWaitList(cl->queue, 0, NULL, &cl->reached));
+  dcv_progress(cl->callbacks, 0.99 * tiles_done / (cl->tiling.tiles_x * cl->tiling.tiles_y));
+  return DCV_OK;
 }
 
 /* The iterations of solve/admm.c; *x becomes the place of the result. */
-static dcv_status iterate(dcv_cl *cl, const dcv_cl_tile *t, bool unknown, int *x)
+static dcv_status iterate(dcv_cl *cl, const batch *b, int *x)
 {
   cl_mem *const m = cl->memory;
-  const int iterations = cl->job.iterations, product = 0;
+  const dcv_cl_tile t = cl->tile;
+  const int iterations = cl->job.iterations, product = 0, tiles = b->count;
   const float growth = powf(DCV_GROWTH, 1.0f / (float)DCV_MAX(iterations - 1, 1));
   float rho = dcv_job_rho(&cl->job);
-  DCV_TRY(fill_zero(cl, U0));
+  DCV_TRY(fill_zero(cl, U0, 2 * planes_bytes(cl, tiles)));
   for(int i = 0; i < iterations; i++, rho *= growth)
   {
     const int from = i % 2, to = 1 - from;
     const float r = rho / cl->job.lam;
-    if(i > 0 && unknown) DCV_TRY(impute(cl, t));
-    if(i == 0 || unknown) DCV_TRY(set_data(cl, t, i == 0));
-    DCV_TRY(launch(cl, K_tv_shrink, t->width, t->height, 1,
-                   ARGS(ARG(*t), ARG(cl->turned), ARG(rho), ARG(growth), ARG(m[X0 + from]), ARG(m[U0 + from]), ARG(m[X0 + to]), ARG(m[U0 + to]))));
-    DCV_TRY(transform(cl, false, X0 + to));
-    DCV_TRY(launch(cl, K_divide, t->columns, t->height, 1,
-                   ARGS(ARG(*t), ARG(cl->turned), ARG(r), ARG(cl->next), ARG(m[OTF]), ARG(m[POWER]), ARG(m[B]), ARG(m[X0 + to]))));
-    if(unknown && i < iterations - 1)
+    if(i > 0 && b->unknown) DCV_TRY(impute(cl, tiles));
+    if(i == 0 || b->unknown) DCV_TRY(set_data(cl, tiles, i == 0));
+    DCV_TRY(launch(cl, K_tv_shrink, t.width, t.height, tiles,
+                   ARGS(ARG(t), ARG(cl->turned), ARG(rho), ARG(growth), ARG(m[X0 + from]), ARG(m[U0 + from]), ARG(m[X0 + to]), ARG(m[U0 + to]))));
+    DCV_TRY(transform(cl, false, X0 + to, tiles));
+    DCV_TRY(launch(cl, K_divide, t.columns, t.height, tiles,
+                   ARGS(ARG(t), ARG(cl->turned), ARG(r), ARG(cl->next), ARG(m[OTF]), ARG(m[POWER]), ARG(m[B]), ARG(m[X0 + to]))));
+    if(b->unknown && i < iterations - 1)
     {
-      DCV_TRY(launch(cl, K_multiply, t->columns, t->height, 1,
-                     ARGS(ARG(*t), ARG(product), ARG(cl->next), ARG(m[OTF]), ARG(m[X0 + to]), ARG(m[MODEL]))));
-      DCV_TRY(transform(cl, true, MODEL));
+      DCV_TRY(launch(cl, K_multiply, t.columns, t.height, tiles, ARGS(ARG(t), ARG(product), ARG(cl->next), ARG(m[OTF]), ARG(m[X0 + to]), ARG(m[MODEL]))));
+      DCV_TRY(transform(cl, true, MODEL, tiles));
     }
-    DCV_TRY(transform(cl, true, X0 + to));
+    DCV_TRY(transform(cl, true, X0 + to, tiles));
     *x = X0 + to;
+    DCV_TRY(pace(cl, cl->done + tiles * (i + 1.0) / iterations));
   }
-  if(cl->turned) DCV_TRY(launch(cl, K_turn_back, t->width, t->height, 1, ARGS(ARG(*t), ARG(m[*x]))));
+  if(cl->turned) DCV_TRY(launch(cl, K_turn_back, t.width, t.height, tiles, ARGS(ARG(t), ARG(m[*x]))));
   return DCV_OK;
 }
 
-/* The tile's own numbers, and its place in the strip, which begins at row `top` of the picture. */
-static dcv_cl_tile describe(const dcv_cl *cl, const dcv_tile *tile, int top, dcv_cl_strip *strip)
+/* The places of a row's tiles in the strip, which begins at the tiles' first row, in their order of work. */
+static dcv_status write_places(dcv_cl *cl, int iy)
 {
-  const int edge = dcv_boundary_edge(cl->tiling.gap);
-  dcv_cl_tile t = cl->tile;
-  t.data_width = tile->x1 - tile->x0, t.data_height = tile->y1 - tile->y0;
-  t.edge_x = tile->frame_x ? edge : 0, t.edge_y = tile->frame_y ? edge : 0;
-  t.reach = tile->frame_x || tile->frame_y ? dcv_boundary_reach(cl->job.psf->size / 2) : 0;
-  *strip = (dcv_cl_strip){ .width = cl->tiling.width, .step = cl->step, .x0 = tile->x0, .y0 = tile->y0 - top };
-  return t;
+  const int edge = dcv_boundary_edge(cl->tiling.gap), reach = dcv_boundary_reach(cl->job.psf->size / 2);
+  for(int i = 0; i < cl->tiling.tiles_x; i++)
+  {
+    const dcv_tile tile = dcv_tiling_at(&cl->tiling, cl->order[i], iy);
+    cl->places[i] = (dcv_cl_place){ .x0 = tile.x0, .data_width = tile.x1 - tile.x0, .data_height = tile.y1 - tile.y0, .edge_x = tile.frame_x ? edge : 0,
+                                    .edge_y = tile.frame_y ? edge : 0, .reach = tile.frame_x || tile.frame_y ? reach : 0 };
+  }
+  return write(cl, PLACES, 0, cl->places, sizeof(dcv_cl_place) / sizeof(float) * cl->tiling.tiles_x);
 }
 
-static dcv_status run_tile(dcv_cl *cl, int ix, int iy, int found)
+static dcv_cl_strip whole_strip(const dcv_cl *cl)
+{
+  return (dcv_cl_strip){ .width = cl->tiling.width, .step = cl->step };
+}
+
+/* Adds the tile ix of the row iy to the strip of the result. */
+static dcv_status add_tile(dcv_cl *cl, int ix, int iy, int slot, int x)
 {
   cl_mem *const m = cl->memory;
+  const dcv_cl_tile t = cl->tile;
   const dcv_tile tile = dcv_tiling_at(&cl->tiling, ix, iy);
-  dcv_cl_strip strip;
-  const dcv_cl_tile t = describe(cl, &tile, tile.y0, &strip);
-  int x = X0;
-  bool lamps = false;
-  DCV_TRY(launch(cl, K_load, t.data_width, t.data_height, 1, ARGS(ARG(strip), ARG(t), ARG(m[STRIP_IN]), ARG(m[Z]))));
-  if(found & DCV_HAS_CLIPPED) DCV_TRY(hide_lamps(cl, &t, &lamps));
-  DCV_TRY(start_tile(cl, &t, lamps || (found & DCV_HAS_HOLES)));
-  DCV_TRY(iterate(cl, &t, t.reach > 0 || found, &x));
-  if(lamps) DCV_TRY(launch(cl, K_fade, t.data_width, t.data_height, 1, ARGS(ARG(strip), ARG(t), ARG(m[WEIGHT]), ARG(m[STRIP_IN]), ARG(m[x]))));
   const int *const rx = cl->ranges + 2 * ix, *const ry = cl->ranges + 2 * (cl->tiling.tiles_x + iy);
-  const dcv_cl_strip to = { .width = strip.width, .step = strip.step, .x0 = rx[0], .y0 = 0 };
+  const dcv_cl_strip to = { .width = cl->tiling.width, .step = cl->step, .x0 = rx[0] };
   const int left = rx[0] - tile.x0, top = ry[0] - tile.y0, width = rx[1] - rx[0], height = ry[1] - ry[0];
   const int first_x = ix * t.width, first_y = iy * t.height;
-  DCV_TRY(launch(cl, K_add, width, height, 1,
-                 ARGS(ARG(to), ARG(t), ARG(left), ARG(top), ARG(width), ARG(height), ARG(m[RAMP_X]), ARG(m[RAMP_Y]), ARG(first_x), ARG(first_y), ARG(m[x]),
-                      ARG(m[STRIP_OUT]))));
+  return launch(cl, K_add, width, height, 1,
+                ARGS(ARG(to), ARG(t), ARG(slot), ARG(left), ARG(top), ARG(width), ARG(height), ARG(m[RAMP_X]), ARG(m[RAMP_Y]), ARG(first_x), ARG(first_y),
+                     ARG(m[x]), ARG(m[STRIP_OUT])));
+}
+
+static dcv_status run_batch(dcv_cl *cl, int iy, batch *b)
+{
+  cl_mem *const m = cl->memory;
+  const dcv_cl_tile t = cl->tile;
+  const dcv_cl_strip strip = whole_strip(cl);
+  const int *const order = cl->order + b->first;
+  const int first = b->first;
+  int x = X0;
+  if(dcv_cancelled(cl->callbacks)) return DCV_ERROR_CANCELLED;
+  DCV_TRY(launch(cl, K_load, t.width, t.height, b->count, ARGS(ARG(strip), ARG(t), ARG(m[PLACES]), ARG(first), ARG(m[STRIP_IN]), ARG(m[Z]))));
+  for(int i = 0; i < b->count; i++)
+  {
+    bool lamps = false;
+    if(cl->flags[order[i]] & DCV_HAS_CLIPPED) DCV_TRY(hide_lamps(cl, cl->places + first + i, i, &lamps));
+    if(lamps) cl->flags[order[i]] |= HAS_LAMPS;
+    b->holes |= (cl->flags[order[i]] & (DCV_HAS_HOLES | HAS_LAMPS)) != 0;
+  }
+  DCV_TRY(start_tiles(cl, b));
+  DCV_TRY(iterate(cl, b, &x));
+  for(int i = 0; i < b->count; i++)
+  {
+    if(cl->flags[order[i]] & HAS_LAMPS)
+      DCV_TRY(launch(cl, K_fade, t.width, t.height, 1,
+                     ARGS(ARG(strip), ARG(t), ARG(m[PLACES]), ARG(first), ARG(i), ARG(m[WEIGHT]), ARG(m[STRIP_IN]), ARG(m[x]))));
+    DCV_TRY(add_tile(cl, order[i], iy, i, x));
+  }
+  cl->done += b->count;
+  return DCV_OK;
+}
+
+static bool has_unknown(const dcv_cl *cl, int ix, int iy)
+{
+  const dcv_tile tile = dcv_tiling_at(&cl->tiling, ix, iy);
+  return tile.frame_x || tile.frame_y || cl->flags[ix];
+}
+
+/* A row of tiles: those without unknown pixels first, which cost half as much. The order, and with it the sum of overlapping tiles, does not depend on the
+ * size of batches. */
+static dcv_status run_tiles(dcv_cl *cl, int iy)
+{
+  const int tiles = cl->tiling.tiles_x;
+  int known = 0, at = 0;
+  for(int unknown = 0; unknown <= 1; unknown++)
+  {
+    for(int ix = 0; ix < tiles; ix++)
+      if(has_unknown(cl, ix, iy) == unknown) cl->order[at++] = ix;
+    if(!unknown) known = at;
+  }
+  DCV_TRY(write_places(cl, iy));
+  for(int first = 0; first < tiles;)
+  {
+    const bool unknown = first >= known;
+    const int left = (unknown ? tiles : known) - first, batches = (left + cl->batch - 1) / cl->batch;
+    /* Transforms are always of a whole batch: for a few tiles one by one is cheaper. */
+    batch b = { .first = first, .count = 2 * left > cl->batch ? (left + batches - 1) / batches : 1, .unknown = unknown };
+    DCV_TRY(run_batch(cl, iy, &b));
+    first += b.count;
+  }
   DCV_CL_TRY(clFinish(cl->queue));
   return DCV_OK;
 }
@@ -467,53 +632,73 @@ static dcv_status start_strip(dcv_cl *cl, int iy, int top, bool counting)
   return DCV_OK;
 }
 
-/* What the tiles of a row hold; flags: tiles_x of them. */
-static dcv_status inspect(dcv_cl *cl, int iy, cl_int *flags)
+/* What the tiles of a row hold. */
+static dcv_status inspect(dcv_cl *cl, int iy)
 {
   cl_mem *const m = cl->memory;
+  const dcv_cl_strip strip = whole_strip(cl);
   const float saturation = cl->job.saturation;
-  DCV_TRY(fill_zero(cl, FLAGS));
-  for(int ix = 0; ix < cl->tiling.tiles_x; ix++)
-  {
-    const dcv_tile tile = dcv_tiling_at(&cl->tiling, ix, iy);
-    dcv_cl_strip strip;
-    const dcv_cl_tile t = describe(cl, &tile, tile.y0, &strip);
-    DCV_TRY(launch(cl, K_census, t.data_width, 1, 1, ARGS(ARG(strip), ARG(t), ARG(saturation), ARG(ix), ARG(m[STRIP_IN]), ARG(m[FLAGS]))));
-  }
-  DCV_CL_TRY(clEnqueueReadBuffer(cl->queue, m[FLAGS], CL_TRUE, 0, sizeof(cl_int) * cl->tiling.tiles_x, flags, 0, NULL, NULL));
+  const int tiles = cl->tiling.tiles_x;
+  const size_t bytes = sizeof(cl_int) * tiles;
+  for(int ix = 0; ix < tiles; ix++) cl->order[ix] = ix;
+  DCV_TRY(write_places(cl, iy));
+  DCV_TRY(fill_zero(cl, FLAGS, bytes));
+  DCV_TRY(launch(cl, K_census, cl->tile.width, tiles, 1, ARGS(ARG(strip), ARG(m[PLACES]), ARG(tiles), ARG(saturation), ARG(m[STRIP_IN]), ARG(m[FLAGS]))));
+  DCV_CL_TRY(clEnqueueReadBuffer(cl->queue, m[FLAGS], CL_TRUE, 0, bytes, cl->flags, 0, NULL, NULL));
   return DCV_OK;
 }
 
-static dcv_status run_strip(dcv_cl *cl, int iy, cl_int *flags, const dcv_cl_pictures *p, const dcv_callbacks *callbacks, dcv_result *result)
+static dcv_status run_strip(dcv_cl *cl, int iy, const dcv_cl_pictures *p, dcv_result *result)
 {
   const dcv_tiling *t = &cl->tiling;
   const dcv_tile tile = dcv_tiling_at(t, 0, iy);
   const int *const range = cl->ranges + 2 * (t->tiles_x + iy);
-  double last = dcv_seconds();
+  const double row = sizeof(float) * cl->step * (double)t->width;
+  double last = dcv_seconds(), begin = last;
   DCV_TRY(p->in ? host_rows(cl, p->in, tile.y0, tile.y1, true) : device_rows(cl, p->device_in, tile.y0, tile.y1, true));
+  DCV_TRY(account(cl, S_UP, begin, row * (tile.y1 - tile.y0)));
   DCV_TRY(start_strip(cl, iy, tile.y0, !p->in));
-  DCV_TRY(inspect(cl, iy, flags));
+  DCV_TRY(inspect(cl, iy));
   dcv_lap(&last, &result->seconds_load);
-  for(int ix = 0; ix < t->tiles_x; ix++)
-  {
-    if(dcv_cancelled(callbacks)) return DCV_ERROR_CANCELLED;
-    DCV_TRY(run_tile(cl, ix, iy, flags[ix]));
-    dcv_progress(callbacks, 0.99 * (iy * t->tiles_x + ix + 1) / (t->tiles_x * t->tiles_y));
-  }
+  DCV_TRY(run_tiles(cl, iy));
   dcv_lap(&last, &result->seconds_pixel);
   const int finished = iy == t->tiles_y - 1 ? range[1] : range[2]; /* the rows below get a contribution more */
+  begin = last;
   DCV_TRY(p->out ? host_rows(cl, p->out, range[0], finished, false) : device_rows(cl, p->device_out, range[0], finished, false));
+  DCV_TRY(account(cl, S_DOWN, begin, row * (finished - range[0])));
   dcv_lap(&last, &result->seconds_store);
   return DCV_OK;
 }
 
 dcv_status dcv_cl_run(dcv_cl *cl, const dcv_cl_pictures *pictures, const dcv_callbacks *callbacks, dcv_result *result)
 {
-  cl_int flags[DCV_SIDE_MAX / 32], counts[2] = { 0, 0 };
-  if(cl->tiling.tiles_x > (int)(sizeof(flags) / sizeof(*flags))) return DCV_ERROR_SIZE;
-  DCV_TRY(fill_zero(cl, COUNTS));
-  for(int iy = 0; iy < cl->tiling.tiles_y; iy++) DCV_TRY(run_strip(cl, iy, flags, pictures, callbacks, result));
+  cl_int counts[2] = { 0, 0 };
+  cl->callbacks = callbacks, cl->done = 0;
+  memset(cl->stages, 0, sizeof(cl->stages));
+  DCV_TRY(fill_zero(cl, COUNTS, sizeof(counts)));
+  for(int iy = 0; iy < cl->tiling.tiles_y; iy++) DCV_TRY(run_strip(cl, iy, pictures, result));
   DCV_CL_TRY(clEnqueueReadBuffer(cl->queue, cl->memory[COUNTS], CL_TRUE, 0, sizeof(counts), counts, 0, NULL, NULL));
   result->unknown_pixels += counts[0], result->clipped_pixels += counts[1];
   return counts[0] == (int64_t)cl->tiling.width * cl->tiling.height ? DCV_ERROR_DATA : DCV_OK;
+}
+
+void dcv_cl_time_stages(dcv_cl *cl, bool timing)
+{
+  cl->timing = timing;
+}
+
+int dcv_cl_stages(const dcv_cl *cl, dcv_stage *list, int most)
+{
+  int count = 0;
+  for(int i = 0; i < S_COUNT; i++)
+  {
+    if(cl->stages[i].calls == 0) continue;
+    if(list && count < most)
+    {
+      list[count] = cl->stages[i];
+      snprintf(list[count].name, sizeof(list[count].name), "%s", i < K_COUNT ? kernel_names[i] + strlen("dcv_") : other_stages[i - K_COUNT]);
+    }
+    count++;
+  }
+  return count;
 }

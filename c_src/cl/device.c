@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { DEVICES = 32, PLATFORMS = 16, PROGRAMS = 8, TRANSFORMS = 8 };
+enum { DEVICES = 32, PLATFORMS = 16, PROGRAMS = 8, TRANSFORMS = 16 };
 
 /* What makes a kept thing fit. A context is alive as long as what was made in it. */
 typedef struct key {
@@ -70,6 +70,12 @@ dcv_status dcv_cl_refused(const char *reason)
   return DCV_ERROR_BACKEND;
 }
 
+dcv_status dcv_cl_too_small(uint64_t needed, uint64_t offered)
+{
+  snprintf(message, sizeof(message), "%llu MB of device memory needed, %llu offered", (unsigned long long)(needed >> 20), (unsigned long long)(offered >> 20));
+  return DCV_ERROR_MEMORY;
+}
+
 static bool same(const key *a, const key *b)
 {
   return a->context == b->context && a->id == b->id && a->width == b->width && a->height == b->height && a->planes == b->planes;
@@ -115,6 +121,30 @@ int dcv_cl_devices(dcv_device *list, int most)
   return count;
 }
 
+/* Device number `index`. */
+static dcv_status find_device(int index, cl_device_id *id)
+{
+  cl_device_id ids[DEVICES];
+  if(!dcv_opencl_load()) return dcv_cl_refused("no OpenCL library on this system");
+  const int count = list_devices(ids);
+  if(count == 0) return dcv_cl_refused("no OpenCL device on this system");
+  if(index >= count) return dcv_cl_refused("no OpenCL device of this number");
+  *id = ids[index];
+  return DCV_OK;
+}
+
+dcv_status dcv_cl_room(dcv_cl_target *target)
+{
+  cl_device_id id = target->id;
+  cl_ulong memory, largest;
+  if(!dcv_opencl_load()) return dcv_cl_refused("no OpenCL library on this system");
+  if(!target->context) DCV_TRY(find_device(target->device, &id));
+  DCV_CL_TRY(clGetDeviceInfo(id, CL_DEVICE_GLOBAL_MEM_SIZE, sizeof(memory), &memory, NULL));
+  DCV_CL_TRY(clGetDeviceInfo(id, CL_DEVICE_MAX_MEM_ALLOC_SIZE, sizeof(largest), &largest, NULL));
+  target->memory = memory / 10 * 9, target->largest = largest; /* others use it too */
+  return DCV_OK;
+}
+
 static dcv_status context_of(cl_device_id id, cl_context *context)
 {
   for(int i = 0; i < DEVICES; i++)
@@ -136,12 +166,7 @@ static dcv_status context_of(cl_device_id id, cl_context *context)
 
 dcv_status dcv_cl_open(int index, cl_context *context, cl_device_id *id)
 {
-  cl_device_id ids[DEVICES];
-  if(!dcv_opencl_load()) return dcv_cl_refused("no OpenCL library on this system");
-  const int count = list_devices(ids);
-  if(count == 0) return dcv_cl_refused("no OpenCL device on this system");
-  if(index >= count) return dcv_cl_refused("no OpenCL device of this number");
-  *id = ids[index];
+  DCV_TRY(find_device(index, id));
   pthread_mutex_lock(&lock);
   const dcv_status status = context_of(*id, context);
   pthread_mutex_unlock(&lock);

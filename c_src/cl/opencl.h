@@ -18,7 +18,7 @@
   X(clCreateProgramWithSource) X(clCreateProgramWithBinary) X(clBuildProgram) X(clGetProgramBuildInfo) X(clGetProgramInfo)                   \
   X(clRetainProgram) X(clReleaseProgram) X(clCreateKernel) X(clReleaseKernel) X(clSetKernelArg) X(clEnqueueNDRangeKernel) X(clEnqueueWriteBuffer)                                 \
   X(clEnqueueReadBuffer) X(clEnqueueCopyBuffer) X(clEnqueueCopyImage) X(clEnqueueFillBuffer) X(clEnqueueCopyImageToBuffer) X(clEnqueueCopyBufferToImage)                             \
-  X(clEnqueueMapBuffer) X(clEnqueueUnmapMemObject) X(clFinish)
+  X(clEnqueueMapBuffer) X(clEnqueueUnmapMemObject) X(clEnqueueMarkerWithWaitList) X(clWaitForEvents) X(clReleaseEvent) X(clFinish)
 
 #define DCV_CL_FIELD(name) __typeof__(&name) p_##name;
 typedef struct dcv_opencl {
@@ -63,6 +63,9 @@ bool dcv_opencl_load(void);
 #define clEnqueueCopyBufferToImage dcv_opencl_table.p_clEnqueueCopyBufferToImage
 #define clEnqueueMapBuffer dcv_opencl_table.p_clEnqueueMapBuffer
 #define clEnqueueUnmapMemObject dcv_opencl_table.p_clEnqueueUnmapMemObject
+#define clEnqueueMarkerWithWaitList dcv_opencl_table.p_clEnqueueMarkerWithWaitList
+#define clWaitForEvents dcv_opencl_table.p_clWaitForEvents
+#define clReleaseEvent dcv_opencl_table.p_clReleaseEvent
 #define clFinish dcv_opencl_table.p_clFinish
 #endif
 

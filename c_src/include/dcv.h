@@ -221,6 +221,7 @@ typedef struct dcv_plan_info {
   int32_t transforms;  /* two-dimensional real FFTs of all tiles and channels in one execute; more when pixels are unknown or clipped */
   float noise, lam, rho;
   uint64_t bytes;      /* allocated by the plan */
+  int32_t batch;       /* tiles worked on at once on an OpenCL device; 0 on the CPU */
 } dcv_plan_info;
 
 typedef enum dcv_stop { DCV_STOP_ITERATIONS = 0, DCV_STOP_WHITENESS = 1, DCV_STOP_STAGNATION = 2, DCV_STOP_IDENTITY = 3 } dcv_stop;
@@ -237,7 +238,9 @@ typedef struct dcv_result {
 /* Pixels of surroundings that a restored pixel depends on, for resolved params: pad a region by this before restoring it. */
 DCV_API dcv_status dcv_halo(const dcv_params *params, const dcv_psf *psf, int32_t *halo);
 
-/* Bytes dcv_plan_create will allocate beyond what FFTW's planner uses; with the OpenCL backend bytes of the device. For params not resolved: an upper bound. */
+/* Bytes dcv_plan_create will allocate beyond what FFTW's planner uses; with the OpenCL backend bytes of the device, as many as params.device_memory allows
+ * (MEMORY: it allows too few) or, with 0, as a large device would be asked for: on one with less memory a plan takes less. For params not resolved: an upper
+ * bound. */
 DCV_API dcv_status dcv_plan_memory(const dcv_params *params, int width, int height, const dcv_psf *psf, uint64_t *bytes);
 
 /* Allocates and plans everything for pictures of width x height; *plan is NULL on failure. The PSF is copied. */
@@ -302,6 +305,18 @@ DCV_API dcv_status dcv_plan_create_cl(dcv_plan **plan, const dcv_params *params,
                                       void *queue);
 /* As dcv_plan_execute, for such a plan; done when it returns. When it fails with BACKEND or MEMORY, `out` is undefined. */
 DCV_API dcv_status dcv_plan_execute_cl(dcv_plan *plan, void *in, void *out, const dcv_callbacks *callbacks, dcv_result *result);
+
+/* Where the time goes on a device: a kernel, the transforms, copies, or the way to and from the device. */
+typedef struct dcv_stage {
+  char name[24];
+  int64_t calls, bytes; /* least bytes of device memory read and written */
+  double seconds;
+} dcv_stage;
+
+/* timing != 0: from now on an execute of this plan waits after every stage, which takes longer, and keeps what each took. ARGUMENT: not a device's plan. */
+DCV_API dcv_status dcv_plan_time_stages(dcv_plan *plan, int timing);
+/* Number of stages in the last execute; describes the first `most` of them in `list` (may be NULL). 0 without timing. */
+DCV_API int dcv_plan_stages(const dcv_plan *plan, dcv_stage *list, int most);
 
 /* Compiled programs and transforms are kept for later plans. This frees them; no plan may exist. */
 DCV_API void dcv_devices_release(void);

@@ -12,11 +12,11 @@ from tests.parity._build import extension, library
 
 DECLARATIONS = """
 typedef struct {
-  int backend, device, solver, channels, width, height, tile, halo, iterations, psf_size, psf_channels, cancel_at;
+  int backend, device, solver, channels, width, height, tile, halo, iterations, psf_size, psf_channels, cancel_at, batch, device_memory;
   float noise, gradient, saturation;
   long fail_at;
 } cl_call;
-typedef struct { int status, create_status, tiles; long calls; int64_t unknown, clipped; uint64_t bytes; const char *message; } cl_answer;
+typedef struct { int status, create_status, tiles, batch; long calls; int64_t unknown, clipped; uint64_t bytes; const char *message; } cl_answer;
 void cl_restore(const cl_call *call, const float *in, float *out, const float *psf, cl_answer *answer);
 void cl_restore_there(const cl_call *call, void *in, void *out, const float *psf, void *context, void *device, void *queue, cl_answer *answer);
 int dcv_devices(void *list, int most);
@@ -28,11 +28,11 @@ SOURCE = """
 #include "dcv.h"
 
 typedef struct {
-  int backend, device, solver, channels, width, height, tile, halo, iterations, psf_size, psf_channels, cancel_at;
+  int backend, device, solver, channels, width, height, tile, halo, iterations, psf_size, psf_channels, cancel_at, batch, device_memory;
   float noise, gradient, saturation;
   long fail_at;
 } cl_call;
-typedef struct { int status, create_status, tiles; long calls; int64_t unknown, clipped; uint64_t bytes; const char *message; } cl_answer;
+typedef struct { int status, create_status, tiles, batch; long calls; int64_t unknown, clipped; uint64_t bytes; const char *message; } cl_answer;
 
 static int cancelled(void *left)
 {
@@ -44,6 +44,7 @@ static dcv_params params_of(const cl_call *call)
   dcv_params params;
   dcv_params_init(&params);
   params.backend = call->backend, params.device = call->device, params.solver = call->solver, params.channels = call->channels;
+  params.batch = call->batch, params.device_memory = call->device_memory;
   params.tile = call->tile, params.halo = call->halo, params.iterations = call->iterations;
   params.noise = call->noise, params.gradient = call->gradient, params.saturation = call->saturation;
   return params;
@@ -53,7 +54,7 @@ static void finish(dcv_plan *plan, int status, const dcv_result *result, long be
 {
   dcv_plan_info info = { .struct_size = sizeof(info) };
   dcv_plan_describe(plan, &info);
-  answer->status = status, answer->bytes = info.bytes, answer->tiles = info.tiles_x * info.tiles_y;
+  answer->status = status, answer->bytes = info.bytes, answer->tiles = info.tiles_x * info.tiles_y, answer->batch = info.batch;
   answer->unknown = result->unknown_pixels, answer->clipped = result->clipped_pixels;
   answer->calls = dcv_cl_count() - before, answer->message = dcv_backend_message();
   dcv_cl_fail_at(0);
