@@ -417,6 +417,12 @@ static void fill_result(dcv_result *result, const dcv_plan *plan, const dcv_resu
   result->seconds = dcv_seconds() - begin;
 }
 
+/* What a device said when it failed; the caller may go on without it. */
+static void log_failure(const dcv_callbacks *callbacks, dcv_status status)
+{
+  if(status == DCV_ERROR_BACKEND || status == DCV_ERROR_MEMORY) dcv_log(callbacks, DCV_LOG_WARNING, dcv_cl_message());
+}
+
 dcv_status dcv_plan_execute_cl(dcv_plan *plan, void *in, void *out, const dcv_callbacks *callbacks, dcv_result *result)
 {
   if(!plan || !plan->cl || !plan->target.context || !in || !out || in == out) return DCV_ERROR_ARGUMENT;
@@ -425,6 +431,7 @@ dcv_status dcv_plan_execute_cl(dcv_plan *plan, void *in, void *out, const dcv_ca
   dcv_result parts = { 0 };
   const dcv_cl_pictures pictures = { .device_in = in, .device_out = out };
   const dcv_status status = dcv_cl_run(plan->cl, &pictures, callbacks, &parts);
+  log_failure(callbacks, status);
   const bool identity = status == DCV_OK && parts.unknown_pixels == 0 && is_identity(plan);
   if(identity || status == DCV_ERROR_CANCELLED || status == DCV_ERROR_DATA) DCV_TRY(dcv_cl_copy(plan->cl, in, out));
   DCV_TRY(status);
@@ -468,6 +475,7 @@ dcv_status dcv_plan_execute(dcv_plan *plan, const dcv_image *in, dcv_image *out,
     const dcv_status status = dcv_cl_run(plan->cl, &pictures, callbacks, &parts);
     if(status != DCV_OK)
     {
+      log_failure(callbacks, status);
       copy_rows(in, out, channels, false, INFINITY, plan->threads);
       return status;
     }
@@ -541,7 +549,9 @@ dcv_status dcv_deconvolve(const dcv_params *params, const dcv_image *in, dcv_ima
   dcv_stop reason;
   DCV_TRY(resolve(&own, in, psf, callbacks, &reason));
   dcv_plan *plan;
-  DCV_TRY(dcv_plan_create(&plan, &own, in->width, in->height, psf));
+  const dcv_status created = dcv_plan_create(&plan, &own, in->width, in->height, psf);
+  if(own.backend == 1) log_failure(callbacks, created);
+  DCV_TRY(created);
   const dcv_status status = dcv_plan_execute(plan, in, out, callbacks, result);
   if(status == DCV_OK && result) result->stop = reason;
   dcv_plan_destroy(plan);
@@ -560,6 +570,16 @@ dcv_status dcv_plan_time_stages(dcv_plan *plan, int timing)
 int dcv_plan_stages(const dcv_plan *plan, dcv_stage *list, int most)
 {
   return plan && plan->cl ? dcv_cl_stages(plan->cl, list, most) : 0;
+}
+
+void *dcv_devices_cache_export(size_t *bytes)
+{
+  return bytes ? dcv_cl_cache_export(bytes) : NULL;
+}
+
+dcv_status dcv_devices_cache_import(const void *data, size_t bytes)
+{
+  return dcv_cl_cache_import(data, bytes);
 }
 
 int dcv_devices(dcv_device *list, int most)

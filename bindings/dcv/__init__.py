@@ -7,7 +7,7 @@
 Pictures are numpy arrays of float32 or float64 in linear light, white = 1.
 """
 
-from . import errors, psf, wisdom
+from . import errors, programs, psf, wisdom
 from ._core import ffi as _ffi
 from ._core import lib as _lib
 from .devices import Device, devices
@@ -51,6 +51,7 @@ __all__ = [
     "from_srgb",
     "max_threads",
     "parameters",
+    "programs",
     "psf",
     "to_srgb",
     "wisdom",

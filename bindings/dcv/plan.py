@@ -52,6 +52,7 @@ class PlanInfo:
     lam: float
     rho: float
     bytes: int
+    batch: int
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,8 @@ class Plan:
         Axis of the colour channels; None for a gray picture.
     shape : tuple of int, optional
         (M, N) of the pictures to restore when it is not that of `image`.
-    flavour, solver, priority, noise, gradient, lam, iterations, tolerance, saturation, scale, halo, tile, threads, planning, backend, device
+    flavour, solver, priority, noise, gradient, lam, iterations, tolerance, saturation, scale, halo, tile, threads, planning, backend, device, device_memory,
+    batch
         As for `dcv.deconvolve`.
     progress, log : callable, optional
         As for `dcv.deconvolve`; for the measurement only.
@@ -135,6 +137,8 @@ class Plan:
         planning: str | None = None,
         backend: str | None = None,
         device: int | None = None,
+        device_memory: int | None = None,
+        batch: int | None = None,
         progress: Progress | None = None,
         log: Log | None = None,
     ) -> None:
@@ -159,6 +163,8 @@ class Plan:
             planning=planning,
             backend=backend,
             device=device,
+            device_memory=device_memory,
+            batch=batch,
         )
         planes = psf_ready(psf, channels)
         kernel = psf_struct(planes)
@@ -167,7 +173,8 @@ class Plan:
         call.finish(lib.dcv_params_resolve(values, image_struct(pixels), kernel, call.pointer))
         height, width = array.shape[:2] if shape is None else shape
         handle = ffi.new("dcv_plan **")
-        check(lib.dcv_plan_create(handle, values, width, height, kernel))
+        status = lib.dcv_plan_create(handle, values, width, height, kernel)
+        check(status, ffi.string(lib.dcv_backend_message()).decode("utf-8", "replace") if values.backend else "")
         self._plan = handle[0]
         self._params, self._psf = values, planes
         self._channel_axis = channel_axis

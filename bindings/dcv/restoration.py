@@ -33,6 +33,8 @@ def deconvolve(
     planning: str | None = None,
     backend: str | None = None,
     device: int | None = None,
+    device_memory: int | None = None,
+    batch: int | None = None,
     refocus: bool = False,
     return_map: bool = False,
     out: np.ndarray | None = None,
@@ -82,6 +84,10 @@ def deconvolve(
         What restores: the processor, or an OpenCL device (solver admm only), with the same result but for rounding. None: "cpu".
     device : int, optional
         Number of the OpenCL device in `dcv.devices`. None: the first.
+    device_memory : int, optional
+        Most memory to take on the OpenCL device, MB. None: all that it has.
+    batch : int, optional
+        Tiles worked on at once on the OpenCL device, as memory allows. None: by their size. The result does not depend on it.
     refocus : bool
         Restore only where the PSF explains the blur: a sharp background beside a moving subject stays as it is.
     return_map : bool
@@ -139,6 +145,8 @@ def deconvolve(
         planning=planning,
         backend=backend,
         device=device,
+        device_memory=device_memory,
+        batch=batch,
         log=log,
     ) as plan:
         restored = plan.execute(image, out, refocus=refocus, progress=progress, log=log)

@@ -80,6 +80,18 @@ dcv_status dcv_cl_copy(dcv_cl *cl, void *from, void *to)
   return DCV_ERROR_BACKEND;
 }
 
+void *dcv_cl_cache_export(size_t *bytes)
+{
+  *bytes = 0;
+  return NULL;
+}
+
+dcv_status dcv_cl_cache_import(const void *data, size_t bytes)
+{
+  (void)data, (void)bytes;
+  return DCV_ERROR_BACKEND;
+}
+
 void dcv_cl_release_all(void)
 {
 }

@@ -62,6 +62,8 @@ struct dcv_cl {
   int done;                       /* tiles, in the run */
   bool timing;                    /* wait after each stage and keep what it took */
   dcv_stage stages[S_COUNT];
+  dcv_cl_tally tally; /* programs made for this plan; told in its first run */
+  bool told;
 };
 
 /* ---- sizes ---- */
@@ -119,7 +121,7 @@ uint64_t dcv_cl_bytes(const dcv_job *job, const dcv_tiling *tiling, bool handed_
 int dcv_cl_batch(const dcv_job *job, const dcv_tiling *tiling, const dcv_cl_target *target, int wanted)
 {
   const int64_t pixels = (int64_t)tiling->transform_width * tiling->transform_height;
-  int batch = wanted > 0 ? wanted : (int)((BATCH_PIXELS + pixels - 1) / pixels);
+  int batch = wanted > 0 ? wanted : target->processor ? 1 : (int)((BATCH_PIXELS + pixels - 1) / pixels);
   for(batch = DCV_MIN(batch, tiling->tiles_x); batch > 0; batch--)
   {
     size_t largest = 0;
@@ -294,8 +296,10 @@ dcv_status dcv_cl_create(dcv_cl **out, const dcv_job *job, const dcv_tiling *til
   cl->places = dcv_alloc(sizeof(*cl->places) * tiling->tiles_x);
   cl->order = dcv_alloc(sizeof(*cl->order) * tiling->tiles_x);
   cl->flags = dcv_alloc(sizeof(*cl->flags) * tiling->tiles_x);
+  *dcv_cl_tally_here() = (dcv_cl_tally){ 0 };
   const bool there = cl->ranges && cl->places && cl->order && cl->flags && (cl->host || job->saturation == INFINITY);
   const dcv_status status = there ? set_up(cl, target) : DCV_ERROR_MEMORY;
+  cl->tally = *dcv_cl_tally_here();
   if(status == DCV_OK)
     *out = cl;
   else
@@ -670,11 +674,24 @@ static dcv_status run_strip(dcv_cl *cl, int iy, const dcv_cl_pictures *p, dcv_re
   return DCV_OK;
 }
 
+/* In the first run: how the plan works. */
+static void tell(dcv_cl *cl, const dcv_callbacks *callbacks)
+{
+  char text[160];
+  if(cl->told) return;
+  cl->told = true;
+  snprintf(text, sizeof(text), "OpenCL: %d x %d tiles of %d x %d, %d at once; %d programs kept from before, %d compiled", cl->tiling.tiles_x, cl->tiling.tiles_y,
+           cl->tile.width, cl->tile.height, cl->batch, cl->tally.loaded, cl->tally.compiled);
+  dcv_log(callbacks, DCV_LOG_DEBUG, text);
+  if(cl->tally.refused > 0) dcv_log(callbacks, DCV_LOG_INFO, "OpenCL: the driver refused programs kept from before; they were compiled again");
+}
+
 dcv_status dcv_cl_run(dcv_cl *cl, const dcv_cl_pictures *pictures, const dcv_callbacks *callbacks, dcv_result *result)
 {
   cl_int counts[2] = { 0, 0 };
   cl->callbacks = callbacks, cl->done = 0;
   memset(cl->stages, 0, sizeof(cl->stages));
+  tell(cl, callbacks);
   DCV_TRY(fill_zero(cl, COUNTS, sizeof(counts)));
   for(int iy = 0; iy < cl->tiling.tiles_y; iy++) DCV_TRY(run_strip(cl, iy, pictures, result));
   DCV_CL_TRY(clEnqueueReadBuffer(cl->queue, cl->memory[COUNTS], CL_TRUE, 0, sizeof(counts), counts, 0, NULL, NULL));

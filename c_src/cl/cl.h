@@ -18,6 +18,7 @@ typedef struct dcv_cl_target {
   int device;
   void *context, *id, *queue;
   uint64_t memory, largest; /* bytes that a plan may take there, and in one piece */
+  bool processor;           /* the device is a CPU: no time to hide, and a tile fits its caches better than several */
   int threads; /* on the host, for the pixels of strips */
 } dcv_cl_target;
 
@@ -40,7 +41,7 @@ dcv_status dcv_cl_too_small(uint64_t needed, uint64_t offered);
 
 int dcv_cl_devices(dcv_device *list, int most);
 
-/* What the target's device has: sets target->memory (nine tenths of it) and largest. */
+/* What the target's device has: sets target->memory (nine tenths of it), largest and processor. */
 dcv_status dcv_cl_room(dcv_cl_target *target);
 
 /* Device memory of a plan that works on `batch` tiles at once. `handed_in`: for pictures on the device. */
@@ -63,6 +64,10 @@ int dcv_cl_stages(const dcv_cl *cl, dcv_stage *list, int most);
 
 /* `to` <- `from`, both cl_mem of the plan's context: what is left of a picture that could not be restored. */
 dcv_status dcv_cl_copy(dcv_cl *cl, void *from, void *to);
+
+/* Compiled programs as bytes (cache.h). */
+void *dcv_cl_cache_export(size_t *bytes);
+dcv_status dcv_cl_cache_import(const void *data, size_t bytes);
 
 /* Frees what is kept from plan to plan: compiled programs, transforms, contexts. */
 void dcv_cl_release_all(void);

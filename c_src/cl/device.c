@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "cl/device.h"
 
+#include "cl/cache.h"
 #include "cl/cl.h"
 
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { DEVICES = 32, PLATFORMS = 16, PROGRAMS = 8, TRANSFORMS = 16 };
 
 /* What makes a kept thing fit. A context is alive as long as what was made in it. */
-typedef struct key {
+typedef struct kept_for {
   cl_context context;
   cl_device_id id;
   int width, height, planes;
-} key;
+} kept_for;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of the three tables; the next places to give up */
 static struct {
@@ -22,11 +24,11 @@ static struct {
   cl_context context;
 } contexts[DEVICES];
 static struct {
-  key key;
+  kept_for key;
   cl_program program;
 } programs[PROGRAMS];
 static struct {
-  key key;
+  kept_for key;
   dcv_cl_fft *fft;
 } transforms[TRANSFORMS];
 static int next_program, next_transform;
@@ -76,7 +78,7 @@ dcv_status dcv_cl_too_small(uint64_t needed, uint64_t offered)
   return DCV_ERROR_MEMORY;
 }
 
-static bool same(const key *a, const key *b)
+static bool same(const kept_for *a, const kept_for *b)
 {
   return a->context == b->context && a->id == b->id && a->width == b->width && a->height == b->height && a->planes == b->planes;
 }
@@ -137,10 +139,13 @@ dcv_status dcv_cl_room(dcv_cl_target *target)
 {
   cl_device_id id = target->id;
   cl_ulong memory, largest;
+  cl_device_type type;
   if(!dcv_opencl_load()) return dcv_cl_refused("no OpenCL library on this system");
   if(!target->context) DCV_TRY(find_device(target->device, &id));
   DCV_CL_TRY(clGetDeviceInfo(id, CL_DEVICE_GLOBAL_MEM_SIZE, sizeof(memory), &memory, NULL));
   DCV_CL_TRY(clGetDeviceInfo(id, CL_DEVICE_MAX_MEM_ALLOC_SIZE, sizeof(largest), &largest, NULL));
+  DCV_CL_TRY(clGetDeviceInfo(id, CL_DEVICE_TYPE, sizeof(type), &type, NULL));
+  target->processor = (type & CL_DEVICE_TYPE_CPU) != 0;
   target->memory = memory / 10 * 9, target->largest = largest; /* others use it too */
   return DCV_OK;
 }
@@ -175,10 +180,15 @@ dcv_status dcv_cl_open(int index, cl_context *context, cl_device_id *id)
 
 /* ---- kernels ---- */
 
-static dcv_status build(cl_program program, cl_device_id id, int channels)
+static _Thread_local dcv_cl_tally tally;
+
+dcv_cl_tally *dcv_cl_tally_here(void)
 {
-  char options[] = "-cl-std=CL1.2 -DDCV_CHANNELS=0";
-  options[sizeof(options) - 2] = (char)('0' + channels);
+  return &tally;
+}
+
+static dcv_status build(cl_program program, cl_device_id id, const char *options)
+{
   const cl_int code = dcv_cl_injected() ? CL_OUT_OF_RESOURCES : clBuildProgram(program, 1, &id, options, NULL, NULL);
   if(code == CL_SUCCESS) return DCV_OK;
   const dcv_status status = dcv_cl_failed("clBuildProgram", code);
@@ -189,15 +199,79 @@ static dcv_status build(cl_program program, cl_device_id id, int channels)
   return status;
 }
 
-static dcv_status make_program(cl_context context, cl_device_id id, int channels, cl_program *program)
+/* Everything that compiled bytes depend on: device, drivers, options, source. */
+static uint64_t key_of(cl_device_id id, unsigned strings, const char *const *source, const char *options)
 {
-  DCV_CL_MAKE(*program, clCreateProgramWithSource(context, dcv_cl_source_lines, (const char **)dcv_cl_source, NULL, &error_));
-  const dcv_status status = build(*program, id, channels);
-  if(status != DCV_OK) clReleaseProgram(*program);
+  static const cl_device_info of_device[] = { CL_DEVICE_NAME, CL_DEVICE_VENDOR, CL_DEVICE_VERSION, CL_DRIVER_VERSION };
+  uint64_t hash = dcv_cl_hash(DCV_CL_HASH, options, strlen(options) + 1);
+  char text[256];
+  size_t length;
+  for(int i = 0; i < (int)(sizeof(of_device) / sizeof(*of_device)); i++)
+    if(clGetDeviceInfo(id, of_device[i], sizeof(text), text, &length) == CL_SUCCESS) hash = dcv_cl_hash(hash, text, length);
+  cl_platform_id platform;
+  if(clGetDeviceInfo(id, CL_DEVICE_PLATFORM, sizeof(platform), &platform, NULL) == CL_SUCCESS
+     && clGetPlatformInfo(platform, CL_PLATFORM_VERSION, sizeof(text), text, &length) == CL_SUCCESS)
+    hash = dcv_cl_hash(hash, text, length);
+  for(unsigned i = 0; i < strings; i++) hash = dcv_cl_hash(hash, source[i], strlen(source[i]));
+  return hash;
+}
+
+/* From kept bytes; NULL when there are none that work. */
+static cl_program load_program(cl_context context, cl_device_id id, uint64_t key, const char *options)
+{
+  size_t bytes;
+  unsigned char *const data = dcv_cl_cache_find(key, &bytes);
+  if(!data) return NULL;
+  cl_int code = CL_OUT_OF_RESOURCES;
+  const unsigned char *const binary = data;
+  cl_program program = dcv_cl_injected() ? NULL : clCreateProgramWithBinary(context, 1, &id, &bytes, (const unsigned char **)&binary, NULL, &code);
+  free(data);
+  if(program && (code != CL_SUCCESS || build(program, id, options) != DCV_OK))
+  {
+    clReleaseProgram(program);
+    program = NULL;
+  }
+  if(program)
+    tally.loaded++;
+  else
+    tally.refused++, dcv_cl_cache_forget(key);
+  return program;
+}
+
+/* Keeps what the driver compiled; programs for several devices, or without bytes, are not kept. */
+static void keep_program(cl_program program, uint64_t key)
+{
+  cl_uint devices = 0;
+  size_t bytes = 0;
+  if(clGetProgramInfo(program, CL_PROGRAM_NUM_DEVICES, sizeof(devices), &devices, NULL) != CL_SUCCESS || devices != 1) return;
+  if(clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, sizeof(bytes), &bytes, NULL) != CL_SUCCESS || bytes == 0) return;
+  unsigned char *binary = malloc(bytes);
+  if(binary && clGetProgramInfo(program, CL_PROGRAM_BINARIES, sizeof(binary), &binary, NULL) == CL_SUCCESS) dcv_cl_cache_keep(key, binary, bytes);
+  free(binary);
+}
+
+dcv_status dcv_cl_compile(cl_context context, cl_device_id id, unsigned strings, const char *const *source, const char *options, cl_program *program)
+{
+  const uint64_t key = key_of(id, strings, source, options);
+  *program = load_program(context, id, key, options);
+  if(*program) return DCV_OK;
+  DCV_CL_MAKE(*program, clCreateProgramWithSource(context, strings, (const char **)source, NULL, &error_));
+  const dcv_status status = build(*program, id, options);
+  if(status == DCV_OK)
+    tally.compiled++, keep_program(*program, key);
+  else
+    clReleaseProgram(*program);
   return status;
 }
 
-static dcv_status find_program(const key *wanted, cl_program *program)
+static dcv_status make_program(cl_context context, cl_device_id id, int channels, cl_program *program)
+{
+  char options[] = "-cl-std=CL1.2 -DDCV_CHANNELS=0";
+  options[sizeof(options) - 2] = (char)('0' + channels);
+  return dcv_cl_compile(context, id, dcv_cl_source_lines, dcv_cl_source, options, program);
+}
+
+static dcv_status find_program(const kept_for *wanted, cl_program *program)
 {
   for(int i = 0; i < PROGRAMS; i++)
     if(programs[i].program && same(&programs[i].key, wanted))
@@ -214,7 +288,7 @@ static dcv_status find_program(const key *wanted, cl_program *program)
 
 dcv_status dcv_cl_program(cl_context context, cl_device_id id, int channels, cl_program *program)
 {
-  const key wanted = { .context = context, .id = id, .planes = channels };
+  const kept_for wanted = { .context = context, .id = id, .planes = channels };
   pthread_mutex_lock(&lock);
   dcv_status status = find_program(&wanted, program);
   if(status == DCV_OK && clRetainProgram(*program) != CL_SUCCESS) status = dcv_cl_refused("clRetainProgram failed");
@@ -226,7 +300,7 @@ dcv_status dcv_cl_program(cl_context context, cl_device_id id, int channels, cl_
 
 dcv_status dcv_cl_fft_take(cl_context context, cl_device_id id, int width, int height, int planes, dcv_cl_fft **fft)
 {
-  const key wanted = { context, id, width, height, planes };
+  const kept_for wanted = { context, id, width, height, planes };
   *fft = NULL;
   if(dcv_cl_injected()) return dcv_cl_refused("VkFFT could not make a transform");
   pthread_mutex_lock(&lock);
@@ -245,7 +319,7 @@ void dcv_cl_fft_give(cl_context context, cl_device_id id, int width, int height,
   while(place < TRANSFORMS && transforms[place].fft) place++;
   dcv_cl_fft *evicted = NULL;
   if(place == TRANSFORMS) place = next_transform, next_transform = (next_transform + 1) % TRANSFORMS, evicted = transforms[place].fft;
-  transforms[place].key = (key){ context, id, width, height, planes }, transforms[place].fft = fft;
+  transforms[place].key = (kept_for){ context, id, width, height, planes }, transforms[place].fft = fft;
   pthread_mutex_unlock(&lock);
   dcv_cl_fft_destroy(evicted);
 }

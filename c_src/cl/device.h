@@ -30,6 +30,15 @@ bool dcv_cl_injected(void);
 /* Device number `index` with a context of its own, which stays. */
 dcv_status dcv_cl_open(int index, cl_context *context, cl_device_id *id);
 
+/* Programs that this thread has made since it last set this to zero: from kept bytes, from source, and kept bytes that the driver refused. */
+typedef struct dcv_cl_tally {
+  int loaded, compiled, refused;
+} dcv_cl_tally;
+dcv_cl_tally *dcv_cl_tally_here(void);
+
+/* A built program, from kept bytes (cache.h) if there are such; source: `strings` texts. On failure nothing is left of it. */
+dcv_status dcv_cl_compile(cl_context context, cl_device_id id, unsigned strings, const char *const *source, const char *options, cl_program *program);
+
 /* The kernels for so many channels; the caller releases it. */
 dcv_status dcv_cl_program(cl_context context, cl_device_id id, int channels, cl_program *program);
 

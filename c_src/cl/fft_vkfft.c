@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * VkFFT is a header that writes and compiles OpenCL code. Three of its habits are turned off here: it calls the OpenCL library by name (opencl.h directs that
- * elsewhere), prints what went wrong, and switches the locale of the whole process while it writes numbers; here the thread's own locale does that.
+ * VkFFT is a header that writes and compiles OpenCL code. Some of its habits are turned off here: it calls the OpenCL library by name (opencl.h directs that
+ * elsewhere), prints what went wrong, and switches the locale of the whole process while it writes numbers; here the thread's own locale does that. It
+ * compiles through dcv_cl_compile, which keeps programs; its own way to keep them (a string) is not used: it reads a byte beyond the memory it takes.
  */
-#include "cl/fft_vkfft.h"
+#include "cl/device.h"
 
 #include <locale.h>
 #include <math.h>
@@ -24,6 +25,20 @@ static inline char *keep_locale(int category, const char *name)
   return NULL;
 }
 
+/* Instead of clCreateProgramWithSource and clBuildProgram. */
+static _Thread_local cl_device_id compiling_for;
+
+static inline cl_program compiled(cl_context context, const char **source, cl_int *error)
+{
+  cl_program program = NULL;
+  *error = dcv_cl_compile(context, compiling_for, 1, source, "", &program) == DCV_OK ? CL_SUCCESS : CL_BUILD_PROGRAM_FAILURE;
+  return *error == CL_SUCCESS ? program : NULL;
+}
+
+#undef clCreateProgramWithSource
+#undef clBuildProgram
+#define clCreateProgramWithSource(context, count, source, lengths, error) compiled(context, source, error)
+#define clBuildProgram(program, count, devices, options, notify, user) CL_SUCCESS
 #define VKFFT_BACKEND 3
 #define printf say_nothing
 #define setlocale keep_locale
@@ -60,6 +75,7 @@ dcv_cl_fft *dcv_cl_fft_create(cl_context context, cl_device_id device, int width
   if(!fft) return NULL;
   memset(fft, 0, sizeof(*fft));
   fft->context = context, fft->device = device;
+  compiling_for = device;
   const locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
   if(plain != (locale_t)0)
   {

@@ -318,7 +318,13 @@ DCV_API dcv_status dcv_plan_time_stages(dcv_plan *plan, int timing);
 /* Number of stages in the last execute; describes the first `most` of them in `list` (may be NULL). 0 without timing. */
 DCV_API int dcv_plan_stages(const dcv_plan *plan, dcv_stage *list, int most);
 
-/* Compiled programs and transforms are kept for later plans. This frees them; no plan may exist. */
+/* The first plan for a device and a size compiles programs, which takes a fraction of a second to some seconds. Their bytes are kept (at most 64 MB), and the
+ * caller can keep them in a file for the next process; they are used where device, driver and source are the same, and compiled anew where the driver refuses
+ * them. export: *bytes from malloc, free with dcv_free; NULL when there is nothing. import: adds them; ARGUMENT, and nothing added, when damaged. */
+DCV_API void *dcv_devices_cache_export(size_t *bytes);
+DCV_API dcv_status dcv_devices_cache_import(const void *data, size_t bytes);
+
+/* Programs and transforms are kept ready for later plans. This frees them, but not the bytes above; no plan may exist. */
 DCV_API void dcv_devices_release(void);
 
 /* ---- all at once ---------------------------------------------------------------------------------------------------------------- */

@@ -57,17 +57,20 @@ INTEGER_SATURATION = 0.99
 
 
 @contextlib.contextmanager
-def kept_wisdom(report: Report) -> Any:
-    """FFTW's wisdom from the user's cache folder, and what is new back into it; failures are details."""
-    try:
-        dcv.wisdom.load()
-    except (OSError, dcv.DcvError) as error:
-        report.detail(f"wisdom not loaded: {message(error)}")
+def kept_findings(report: Report, *, opencl: bool = False) -> Any:
+    """FFTW's wisdom and programs for OpenCL devices from the user's cache folder, and what is new back into it; failures are details."""
+    kinds = {"wisdom": dcv.wisdom} | ({"programs": dcv.programs} if opencl else {})
+    for name, module in kinds.items():
+        try:
+            module.load()
+        except (OSError, dcv.DcvError) as error:
+            report.detail(f"{name} not loaded: {message(error)}")
     yield
-    try:
-        dcv.wisdom.save()
-    except OSError as error:
-        report.detail(f"wisdom not saved: {message(error)}")
+    for name, module in kinds.items():
+        try:
+            module.save()
+        except OSError as error:
+            report.detail(f"{name} not saved: {message(error)}")
 
 
 def array_and_axis(pixels: np.ndarray) -> tuple[np.ndarray, int | None]:
@@ -293,7 +296,7 @@ def deblur(
 
     told: list[dict[str, Any]] = []
     codes: list[int] = []
-    with kept_wisdom(report):
+    with kept_findings(report, opencl=values.get("backend") == "opencl"):
         for source in inputs:
             target = output / source.name if batch else output
             try:
@@ -349,7 +352,7 @@ def estimate_command(
         report.note(f"{source}: {note}")
     if not values["noise"]:
         values |= coding_noise(picture)
-    with kept_wisdom(report), watch("estimate"):
+    with kept_findings(report), watch("estimate"):
         result = estimate(picture, size, window, values, report)
     told = {"source": "estimated", "of": source.name, **describe_estimate(result)}
     with watch("write"):
