@@ -560,6 +560,12 @@ dcv_status dcv_deconvolve(const dcv_params *params, const dcv_image *in, dcv_ima
 
 /* ---- about the library ---- */
 
+dcv_status dcv_device_bandwidth(int device, double *bytes_per_second)
+{
+  if(device < 0 || !bytes_per_second) return DCV_ERROR_ARGUMENT;
+  return dcv_cl_bandwidth(device, bytes_per_second);
+}
+
 dcv_status dcv_plan_time_stages(dcv_plan *plan, int timing)
 {
   if(!plan || !plan->cl) return DCV_ERROR_ARGUMENT;

@@ -18,8 +18,9 @@ hypothesis.settings.load_profile("dcv")
 
 @pytest.fixture(autouse=True, scope="session")
 def private_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Sends what belongs in the user's cache folder (FFTW wisdom) to a folder of this run."""
+    """Sends what belongs in the user's cache folder (FFTW wisdom) to a folder of this run; what PoCL compiles, seconds a program, to build/."""
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ.setdefault("POCL_CACHE_DIR", str(Path(__file__).resolve().parents[1] / "build/pocl"))
 
 
 @pytest.fixture(scope="session")

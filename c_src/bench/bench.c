@@ -5,6 +5,9 @@
  * effort, on as many threads, each repeating on one buffer of its own that stays in cache as far as it can. Both are measured in turn
  * and the medians compared, so that a busy machine disturbs both alike.
  *
+ * On an OpenCL device the limit is another: the bytes that each stage must at least move, over the bandwidth that copies within the device's memory reach in
+ * the same run (or that its data sheet states, --bandwidth).
+ *
  * Exit codes: 0 verified and timed, 1 verification or a call failed, 2 usage.
  */
 #include "dcv.h"
@@ -31,6 +34,7 @@ typedef struct options {
   int repeat, window;
   blur_kind blur;
   bool json;
+  double bandwidth; /* of the device, bytes a second; 0 on the CPU */
   const char *input;
   dcv_params params;
 } options;
@@ -283,6 +287,32 @@ static bool time_estimate(const options *opt, int psf_size, int threads, bool *f
   return ok;
 }
 
+/* One execute with a pause after every stage: time, bytes, and how near the device's bandwidth comes. */
+static bool time_stages(const options *opt, dcv_plan *plan, const dcv_image *in, dcv_image *out, bool first)
+{
+  enum { MOST = 32 };
+  dcv_stage stages[MOST];
+  if(!check(dcv_plan_time_stages(plan, 1), "timing") || !check(dcv_plan_execute(plan, in, out, NULL, NULL), "execute")) return false;
+  dcv_plan_time_stages(plan, 0);
+  const int count = dcv_plan_stages(plan, stages, MOST);
+  double seconds = 0.0, limit = 0.0;
+  table("%14s %-16s %7s %10s %10s %8s %8s\n", "", "stage", "calls", "ms", "MB", "GB/s", "of limit");
+  for(int i = 0; i < count; i++)
+  {
+    const dcv_stage *const s = stages + i;
+    const double rate = (double)s->bytes / s->seconds;
+    const bool inside = strcmp(s->name, "upload") != 0 && strcmp(s->name, "download") != 0; /* the way to the device has a limit of its own */
+    if(inside) seconds += s->seconds, limit += (double)s->bytes / opt->bandwidth;
+    table("%14s %-16s %7lld %10.2f %10.1f %8.2f", "", s->name, (long long)s->calls, 1e3 * s->seconds, 1e-6 * (double)s->bytes, 1e-9 * rate);
+    if(inside) table(" %7.1f%%", 100.0 * rate / opt->bandwidth);
+    table("\n");
+    json("%s{\"stage\": \"%s\", \"calls\": %lld, \"seconds\": %.6g, \"bytes\": %lld}", i == 0 && first ? "" : ", ", s->name, (long long)s->calls, s->seconds,
+         (long long)s->bytes);
+  }
+  table("%14s all on the device: %.2f ms, %.1f %% of the limit of %.1f GB/s\n", "", 1e3 * seconds, 100.0 * limit / seconds, 1e-9 * opt->bandwidth);
+  return true;
+}
+
 static bool time_restoration(const options *opt, const dcv_image *in, dcv_image *out, const dcv_psf *psf, int solver, int threads, bool *first)
 {
   dcv_params params = opt->params;
@@ -302,7 +332,7 @@ static bool time_restoration(const options *opt, const dcv_image *in, dcv_image 
   ok = ok && check(dcv_plan_create(&plan, &params, in->width, in->height, psf), "plan");
   const double t3 = now();
   ok = ok && check(dcv_plan_describe(plan, &info), "describe");
-  if(ok && !bare_create(&bare, &info, params.planning)) ok = check(DCV_ERROR_FFT, "bare FFT");
+  if(ok && !params.backend && !bare_create(&bare, &info, params.planning)) ok = check(DCV_ERROR_FFT, "bare FFT");
 
   double execute[REPEAT_MAX], limit[REPEAT_MAX];
   for(int i = 0; ok && i < opt->repeat; i++)
@@ -310,29 +340,34 @@ static bool time_restoration(const options *opt, const dcv_image *in, dcv_image 
     const double start = now();
     ok = check(dcv_plan_execute(plan, in, out, NULL, &result), "execute");
     execute[i] = now() - start;
-    limit[i] = bare_seconds(&bare);
+    limit[i] = params.backend ? 0.0 : bare_seconds(&bare);
   }
   if(ok)
   {
     const double pixels = (double)in->width * in->height, seconds = median(execute, opt->repeat), fft = median(limit, opt->repeat);
+    const double ratio = fft > 0.0 ? seconds / fft : 0.0;
     char tiles[32];
     int length;
     const char *const name = solver_name(solver, &length);
     snprintf(tiles, sizeof(tiles), "%dx%d of %dx%d", info.tiles_x, info.tiles_y, info.transform_width, info.transform_height);
     table("%5d x %-5d %4d %-6.*s %3d %7.1f %7.1f %7.1f %9.4f %9.4f %6.2f %7.1f %5d %5d %-20s %8.1f\n", in->width, in->height, psf->size, length, name, threads,
-          1e3 * (t1 - t0), 1e3 * (t2 - t1), 1e3 * (t3 - t2), seconds, fft, seconds / fft, 1e9 * seconds / pixels, result.iterations, info.halo, tiles,
+          1e3 * (t1 - t0), 1e3 * (t2 - t1), 1e3 * (t3 - t2), seconds, fft, ratio, 1e9 * seconds / pixels, result.iterations, info.halo, tiles,
           1e-6 * (double)info.bytes);
-    if(params.backend) table("%*s%.4f s without transfers (in %.4f s, out %.4f s)\n", 54, "", result.seconds_pixel, result.seconds_load, result.seconds_store);
+    if(params.backend)
+      table("%14s %.4f s without transfers (in %.4f s, out %.4f s), %d tiles at once\n", "", result.seconds_pixel, result.seconds_load, result.seconds_store,
+            info.batch);
     json("%s{\"width\": %d, \"height\": %d, \"psf\": %d, \"threads\": %d, \"solver\": \"%.*s\", \"noise_seconds\": %.6g, \"resolve_seconds\": %.6g, "
          "\"plan_seconds\": %.6g, \"execute_seconds\": %.6g, \"bare_fft_seconds\": %.6g, \"ratio\": %.4g, \"ns_per_pixel\": %.5g, "
          "\"iterations\": %d, \"transforms\": %d, \"transform_width\": %d, \"transform_height\": %d, \"tiles_x\": %d, \"tiles_y\": %d, "
          "\"halo\": %d, \"blend\": %d, \"noise\": %.6g, \"lam\": %.6g, \"rho\": %.6g, \"plan_bytes\": %llu, \"seconds_load\": %.6g, "
-         "\"seconds_fft\": %.6g, \"seconds_pixel\": %.6g, \"seconds_store\": %.6g}",
+         "\"seconds_fft\": %.6g, \"seconds_pixel\": %.6g, \"seconds_store\": %.6g, \"batch\": %d, \"stages\": [",
          *first ? "" : ", ", in->width, in->height, psf->size, threads, length, name, t1 - t0, t2 - t1, t3 - t2, seconds, fft, seconds / fft,
          1e9 * seconds / pixels, result.iterations, info.transforms, info.transform_width, info.transform_height, info.tiles_x, info.tiles_y,
          info.halo, info.blend, (double)info.noise, (double)info.lam, (double)info.rho, (unsigned long long)info.bytes, result.seconds_load,
-         result.seconds_fft, result.seconds_pixel, result.seconds_store);
+         result.seconds_fft, result.seconds_pixel, result.seconds_store, info.batch);
     *first = false;
+    if(params.backend) ok = time_stages(opt, plan, in, out, true);
+    json("]}");
   }
   bare_clear(&bare);
   dcv_plan_destroy(plan);
@@ -378,7 +413,8 @@ static const char help[] =
   "  --repeat N           repetitions; medians are shown (default 5)\n"
   "  --input FILE         time on this PPM (8 or 16 bits) or PFM picture instead of a drawn one\n"
   "  --flavour NAME       fast, normal or best\n"
-  "  --device N           restore on OpenCL device N; also shows the last repetition without transfers\n"
+  "  --device N           restore on OpenCL device N; also shows the last repetition without transfers, and the stages\n"
+  "  --bandwidth GB/S     of the device's memory, from its data sheet (default: measured by copies)\n"
   "  --set NAME=VALUE     any restoration parameter, e.g. iterations=5, planning=patient\n"
   "  --json               one JSON object instead of tables\n"
   "  --help\n";
@@ -503,6 +539,12 @@ static int read_options(int argc, char **argv, options *opt)
       good = read_list(value, 0, 31, &opt->params.device, &count) && count == 1;
       opt->params.backend = 1;
     }
+    else if(strcmp(name, "--bandwidth") == 0)
+    {
+      char *end;
+      opt->bandwidth = 1e9 * strtod(value, &end);
+      good = end != value && !*end && opt->bandwidth > 0.0;
+    }
     else if(strcmp(name, "--set") == 0)
       good = set_parameter(&opt->params, value);
     else if(strcmp(name, "--input") == 0)
@@ -514,11 +556,21 @@ static int read_options(int argc, char **argv, options *opt)
   return 0;
 }
 
-static bool run(const options *opt, const dcv_image *input)
+static bool find_device(options *opt)
 {
+  enum { MOST = 32 };
+  dcv_device list[MOST];
+  const int count = dcv_devices(list, MOST), index = opt->params.device;
+  if(index < count) table("device %d: %s (%s, %s), %.0f MB\n", index, list[index].name, list[index].platform, list[index].driver, 1e-6 * (double)list[index].memory);
+  return opt->bandwidth > 0.0 || check(dcv_device_bandwidth(index, &opt->bandwidth), "bandwidth");
+}
+
+static bool run(options *opt, const dcv_image *input)
+{
+  if(opt->params.backend && !find_device(opt)) return false;
   table("%s\nblur %s, noise %g, %d repetitions\n\n", dcv_build_info(), blur_name[opt->blur], (double)NOISE, opt->repeat);
-  json("{\"build\": \"%s\", \"blur\": \"%s\", \"noise\": %g, \"repeat\": %d, \"verification\": [", dcv_build_info(), blur_name[opt->blur],
-       (double)NOISE, opt->repeat);
+  json("{\"build\": \"%s\", \"blur\": \"%s\", \"noise\": %g, \"repeat\": %d, \"bandwidth\": %g, \"verification\": [", dcv_build_info(), blur_name[opt->blur],
+       (double)NOISE, opt->repeat, opt->bandwidth);
   bool ok = true, first = true;
   for(int p = 0; p < opt->psfs; p++)
     for(int s = 0; s < opt->solvers; s++) ok = verify_restoration(opt, opt->psf[p], opt->solver[s], &first) && ok;

@@ -27,6 +27,12 @@ dcv_status dcv_cl_too_small(uint64_t needed, uint64_t offered)
   return DCV_ERROR_MEMORY;
 }
 
+dcv_status dcv_cl_bandwidth(int device, double *bytes_per_second)
+{
+  (void)device, (void)bytes_per_second;
+  return DCV_ERROR_BACKEND;
+}
+
 dcv_status dcv_cl_room(dcv_cl_target *target)
 {
   (void)target;

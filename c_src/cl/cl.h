@@ -41,6 +41,8 @@ dcv_status dcv_cl_too_small(uint64_t needed, uint64_t offered);
 
 int dcv_cl_devices(dcv_device *list, int most);
 
+dcv_status dcv_cl_bandwidth(int device, double *bytes_per_second);
+
 /* What the target's device has: sets target->memory (nine tenths of it), largest and processor. */
 dcv_status dcv_cl_room(dcv_cl_target *target);
 

@@ -4,6 +4,7 @@
 #include "cl/cache.h"
 #include "cl/cl.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -175,6 +176,46 @@ dcv_status dcv_cl_open(int index, cl_context *context, cl_device_id *id)
   pthread_mutex_lock(&lock);
   const dcv_status status = context_of(*id, context);
   pthread_mutex_unlock(&lock);
+  return status;
+}
+
+/* ---- bandwidth ---- */
+
+static dcv_status time_copies(cl_command_queue queue, cl_mem from, cl_mem to, size_t bytes, double *bytes_per_second)
+{
+  enum { ROUNDS = 5, COPIES = 4 };
+  double least = INFINITY;
+  const cl_int zero = 0;
+  DCV_CL_TRY(clEnqueueFillBuffer(queue, from, &zero, sizeof(zero), 0, bytes, 0, NULL, NULL));
+  for(int round = 0; round < ROUNDS; round++)
+  {
+    DCV_CL_TRY(clFinish(queue));
+    const double begin = dcv_seconds();
+    for(int i = 0; i < COPIES; i++) DCV_CL_TRY(clEnqueueCopyBuffer(queue, from, to, 0, 0, bytes, 0, NULL, NULL));
+    DCV_CL_TRY(clFinish(queue));
+    least = fmin(least, dcv_seconds() - begin);
+  }
+  *bytes_per_second = 2.0 * COPIES * (double)bytes / least;
+  return DCV_OK;
+}
+
+dcv_status dcv_cl_bandwidth(int device, double *bytes_per_second)
+{
+  dcv_cl_target target = { .device = device };
+  cl_context context;
+  cl_device_id id;
+  cl_command_queue queue = NULL;
+  cl_mem memory[2] = { NULL, NULL };
+  DCV_TRY(dcv_cl_room(&target));
+  DCV_TRY(dcv_cl_open(device, &context, &id));
+  const size_t bytes = (size_t)DCV_MIN(DCV_MIN(target.largest, target.memory / 4), (uint64_t)256 << 20) / 64 * 64; /* beyond any cache */
+  cl_int code = CL_SUCCESS;
+  queue = clCreateCommandQueue(context, id, 0, &code);
+  for(int i = 0; i < 2 && code == CL_SUCCESS; i++) memory[i] = clCreateBuffer(context, CL_MEM_READ_WRITE, bytes, NULL, &code);
+  const dcv_status status = code == CL_SUCCESS ? time_copies(queue, memory[0], memory[1], bytes, bytes_per_second) : dcv_cl_failed("clCreateBuffer", code);
+  for(int i = 0; i < 2; i++)
+    if(memory[i]) clReleaseMemObject(memory[i]);
+  if(queue) clReleaseCommandQueue(queue);
   return status;
 }
 

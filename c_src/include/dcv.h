@@ -296,6 +296,9 @@ typedef struct dcv_device {
 /* Number of OpenCL devices here (at most 32); describes the first `most` of them in `list` (may be NULL). 0 without OpenCL. */
 DCV_API int dcv_devices(dcv_device *list, int most);
 
+/* Bytes a second that copies within the device's memory read and write: the limit of everything that passes over a picture. Takes a moment. */
+DCV_API dcv_status dcv_device_bandwidth(int device, double *bytes_per_second);
+
 /* What OpenCL said when a call of this thread last failed with BACKEND or, on the device, MEMORY; never NULL. */
 DCV_API const char *dcv_backend_message(void);
 

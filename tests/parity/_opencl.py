@@ -16,10 +16,13 @@ typedef struct {
   float noise, gradient, saturation;
   long fail_at;
 } cl_call;
-typedef struct { int status, create_status, tiles, batch; long calls; int64_t unknown, clipped; uint64_t bytes; const char *message; } cl_answer;
+typedef struct { int status, create_status, tiles, batch, asked, reports, falls, warnings; long calls; double progress; int64_t unknown, clipped; uint64_t bytes; const char *message; } cl_answer;
 void cl_restore(const cl_call *call, const float *in, float *out, const float *psf, cl_answer *answer);
 void cl_restore_there(const cl_call *call, void *in, void *out, const float *psf, void *context, void *device, void *queue, cl_answer *answer);
 int dcv_devices(void *list, int most);
+void *dcv_devices_cache_export(size_t *bytes);
+int dcv_devices_cache_import(const void *data, size_t bytes);
+void dcv_free(void *memory);
 void dcv_devices_release(void);
 """
 
@@ -32,11 +35,25 @@ typedef struct {
   float noise, gradient, saturation;
   long fail_at;
 } cl_call;
-typedef struct { int status, create_status, tiles, batch; long calls; int64_t unknown, clipped; uint64_t bytes; const char *message; } cl_answer;
+typedef struct { int status, create_status, tiles, batch, asked, reports, falls, warnings; long calls; double progress; int64_t unknown, clipped; uint64_t bytes; const char *message; } cl_answer;
 
-static int cancelled(void *left)
+typedef struct { int cancel_at; cl_answer *answer; } listener;
+
+static int cancelled(void *user)
 {
-  return *(int *)left > 0 && --*(int *)left == 0;
+  const listener *l = user;
+  return ++l->answer->asked == l->cancel_at;
+}
+
+static void progress(void *user, double fraction)
+{
+  cl_answer *answer = ((listener *)user)->answer;
+  answer->reports++, answer->falls += fraction < answer->progress, answer->progress = fraction;
+}
+
+static void log_message(void *user, dcv_log_level level, const char *message)
+{
+  ((listener *)user)->answer->warnings += level == DCV_LOG_WARNING && message[0];
 }
 
 static dcv_params params_of(const cl_call *call)
@@ -68,8 +85,8 @@ static void cl_restore(const cl_call *call, const float *in, float *out, const f
   const dcv_image from = { (float *)in, call->width, call->height, call->channels, (ptrdiff_t)call->width * call->channels };
   dcv_image to = from;
   to.data = out;
-  int left = call->cancel_at;
-  const dcv_callbacks callbacks = { .cancelled = cancelled, .user = &left };
+  listener listens = { call->cancel_at, answer };
+  const dcv_callbacks callbacks = { .progress = progress, .cancelled = cancelled, .log = log_message, .user = &listens };
   const long before = dcv_cl_count();
   dcv_plan *plan;
   dcv_result result = { .struct_size = sizeof(result) };
