@@ -40,6 +40,22 @@ def test_json_is_complete_and_plausible(bench: Path) -> None:
         assert 0 < row["plan_bytes"] < answer["peak_bytes"]
 
 
+def test_stages_on_a_device(bench: Path) -> None:
+    done = run(bench, *QUICK[:6], "1", *QUICK[7:], "--device", "0", "--set", "iterations=2", "--json")
+    if "no OpenCL" in done.stderr or "without OpenCL" in done.stderr:
+        pytest.skip("no OpenCL device here (PoCL would do)")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    (row,) = answer["restoration"]
+    stages = {stage["stage"]: stage for stage in row["stages"]}
+    assert answer["bandwidth"] > 1e8
+    assert stages["transform"]["calls"] == row["transforms"] / 3  # planes together
+    values = 4 * 3 * (row["transform_width"] + 2) * row["transform_height"]
+    assert stages["transform"]["bytes"] == stages["transform"]["calls"] * 4 * values
+    assert sum(stage["seconds"] for stage in stages.values()) > 0
+    assert stages["upload"]["bytes"] == stages["download"]["bytes"] == 160 * 120 * 12
+
+
 def test_table_has_a_line_for_each_case(bench: Path) -> None:
     done = run(bench, *QUICK)
     assert done.returncode == 0, done.stderr
