@@ -41,7 +41,7 @@ def test_json_is_complete_and_plausible(bench: Path) -> None:
 
 
 def test_stages_on_a_device(bench: Path) -> None:
-    done = run(bench, *QUICK[:6], "1", *QUICK[7:], "--device", "0", "--set", "iterations=2", "--json")
+    done = run(bench, *QUICK[:5], "1", *QUICK[6:], "--device", "0", "--set", "iterations=2", "--json")
     if "no OpenCL" in done.stderr or "without OpenCL" in done.stderr:
         pytest.skip("no OpenCL device here (PoCL would do)")
     assert done.returncode == 0, done.stderr
