@@ -361,7 +361,7 @@ static bool time_restoration(const options *opt, const dcv_image *in, dcv_image 
          "\"iterations\": %d, \"transforms\": %d, \"transform_width\": %d, \"transform_height\": %d, \"tiles_x\": %d, \"tiles_y\": %d, "
          "\"halo\": %d, \"blend\": %d, \"noise\": %.6g, \"lam\": %.6g, \"rho\": %.6g, \"plan_bytes\": %llu, \"seconds_load\": %.6g, "
          "\"seconds_fft\": %.6g, \"seconds_pixel\": %.6g, \"seconds_store\": %.6g, \"batch\": %d, \"stages\": [",
-         *first ? "" : ", ", in->width, in->height, psf->size, threads, length, name, t1 - t0, t2 - t1, t3 - t2, seconds, fft, seconds / fft,
+         *first ? "" : ", ", in->width, in->height, psf->size, threads, length, name, t1 - t0, t2 - t1, t3 - t2, seconds, fft, ratio,
          1e9 * seconds / pixels, result.iterations, info.transforms, info.transform_width, info.transform_height, info.tiles_x, info.tiles_y,
          info.halo, info.blend, (double)info.noise, (double)info.lam, (double)info.rho, (unsigned long long)info.bytes, result.seconds_load,
          result.seconds_fft, result.seconds_pixel, result.seconds_store, info.batch);
