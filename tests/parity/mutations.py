@@ -90,6 +90,17 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("(1.0f - weight[at]) * x[at]", "(1.0f + weight[at]) * x[at]"),
         ("DCV_MAX(y - RAMP, 0) + 1", "DCV_MAX(y - RAMP, 0) - 1"),
     ]),
+    "c_src/ops/refocus.c": ("test_refocus.py -k parity", [
+        ("atan2(fy, fx) - PI", "atan2(fy, fx) + PI"),
+        ("(float)(g - w * sum", "(float)(g + w * sum"),
+        ("c * a - s * b", "c * a + s * b"),
+        ("4.0 - variance[r]", "4.0 + variance[r]"),
+        ("logs += log(v[r])", "logs -= log(v[r])"),
+        ("sum -= rest[x - q]", "sum += rest[x - q]"),
+        ("best[0][x] - best[1][x]", "best[0][x] + best[1][x]"),
+        ("sharp * (blurred - value)", "sharp * (blurred + value)"),
+        ("3.0f - 2.0f * t", "3.0f + 2.0f * t"),
+    ]),
     "c_src/ops/tile.c": ("test_operators.py -k tiles", [
         ("pixel[c] += w *", "pixel[c] -= w *"),
         ("cut(side, tiles, i) - more", "cut(side, tiles, i) + more"),
@@ -185,7 +196,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("!isfinite(v) ? -INFINITY", "!isfinite(v) ? INFINITY"),
         ("sum += near", "sum -= near"),
         ("(i + 1 - edge)", "(i + 1 + edge)"),
-        ("* row[t.data_width - 1] + w", "* row[t.data_width - 1] - w"),
+        ("* row[p.data_width - 1] + w", "* row[p.data_width - 1] - w"),
         ("DCV_OMEGA * (model[at] - z[at])", "DCV_OMEGA * (model[at] + z[at])"),
     ]),
     "opencl/picture.cl": ("test_opencl_kernels.py", [
@@ -204,7 +215,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
 
 
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    paths = {"DCV_BUILD": "b", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    paths = {"DCV_BUILD": "b", "PYTHONPATH": str(folder / "bindings"), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     return subprocess.run(command, shell=True, cwd=folder, env=os.environ | paths, capture_output=True, text=True, check=False)
 
 
@@ -216,7 +227,7 @@ def judge(folder: Path, file: str, tests: str, old: str, new: str) -> str:
         return "TEXT NOT FOUND"
     path.write_text(original.replace(old, new, 1), "utf-8")
     try:
-        build = run("ninja -C b c_src/libdcv.a", folder)
+        build = run("ninja -C b && cp b/bindings/_dcv*.so bindings/dcv/", folder)
         if build.returncode:
             return "DOES NOT COMPILE"
         result = run(f"python -m pytest -x -q -p no:cacheprovider tests/parity/{tests}", folder)
@@ -238,9 +249,9 @@ def main(parts: list[str]) -> int:
     missed = 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for item in ("c_src", "opencl", "pyref", "tests", "meson.build", "meson_options.txt", "pyproject.toml"):
+        for item in ("c_src", "opencl", "bindings", "pyref", "tests", "meson.build", "meson_options.txt", "pyproject.toml"):
             (shutil.copytree if (ROOT / item).is_dir() else shutil.copy)(ROOT / item, folder / item)
-        setup = run("meson setup b . --buildtype=release -Dbench=false -Dunit_tests=disabled", folder)
+        setup = run("meson setup b . --buildtype=release -Dpython=true -Dbench=false -Dunit_tests=disabled", folder)
         if setup.returncode:
             raise SystemExit(setup.stdout + setup.stderr)
         print("| file | change | noticed by |\n|---|---|---|", flush=True)
