@@ -44,6 +44,7 @@ GAMMA_FIT, STEPS_FIT = 0.2, 40
 NEAR = 0.06         # a family whose first guess costs so much more than the free PSF is left out
 SEARCH, SEARCH_PASSES = 0.2, 3  # first step of the search for a member, in natural logarithms; halved after each pass
 LEAST_WIDTH = 0.3   # px
+SHARE, MARGIN = 0.98, 2  # of the PSF's mass at half the resolution within the size that is proposed; px around it
 LAM_DECAY = 1.15    # divisor per round
 LAM_FINE = 1e-4     # floor
 LAM_NOISE = 10.0    # the same, relative to the variance of the noise: below it the PSF gains a peak that copies the noise
@@ -52,7 +53,7 @@ BETA_ROUND = 1e2    # of a round
 ROUNDS = 5          # per scale
 GAMMA = 2.0         # weight of ||k||^2
 NNLS_STEPS = 20
-SHARP = 0.02        # energy a PSF must gain on the delta to count
+SHARP = 0.04        # energy a PSF must gain on the delta to count
 CONFIDENCE = 4.0    # confidence 1 - exp(-CONFIDENCE gain)
 PRUNE = 0.03        # of the peak: smaller values of the PSF are noise
 ISLAND = 0.05       # of the sum: smaller islands of the PSF are noise
@@ -320,6 +321,46 @@ def padded(k: np.ndarray, size: int) -> np.ndarray:
     return np.pad(k, (size - k.shape[0]) // 2)
 
 
+def luminance(y: np.ndarray, noise: float | None) -> tuple[np.ndarray, float]:
+    """Luminance of y (M, N) or (M, N, 3) with its holes filled, and the noise, measured if None."""
+    gray = y if y.ndim == 2 else y @ LUMINANCE.astype(y.dtype)
+    return fill_holes(gray[..., None])[0][..., 0], noise_level(gray) if noise is None else noise
+
+
+def is_flat(gray: np.ndarray) -> bool:
+    """Nothing to estimate from."""
+    return bool(gray.std() <= 1e-6 * np.abs(gray).max())
+
+
+def begin(gray: np.ndarray, size: int, floor: float, size_of=fast_size) -> tuple[list[tuple[Scale, float]], list[Start]]:
+    """Scales up to half the resolution, and all starts as far as there, best first; gray is scaled to CONTRAST."""
+    scales = schedule(size)
+    levels = [(Scale(resize(gray, zoom), n, size_of), zoom) for n, zoom in scales[:max(len(scales) - PRUNED, 1)]]
+    half = size // 2 | 1
+    starts = [Start(lam, size if divisor == 1 else half) for lam, divisor in STARTS if divisor == 1 or half >= 5]
+    for start in starts:
+        start.descend(levels, floor)
+    return levels, sorted(starts, key=lambda s: levels[-1][0].energy(s.k))
+
+
+def estimate_size(y: np.ndarray, *, noise: float | None = None, size_of=fast_size) -> int:
+    """Odd size that the PSF of the window y needs, 3 to 33: SHARE of the mass of the best start at half the resolution, and MARGIN around it."""
+    side = min(y.shape[:2])
+    largest = min(33, side - 1 + side % 2)
+    gray, noise = luminance(y, noise)
+    reach = 0
+    if not is_flat(gray):
+        scale = contrast(gray)
+        levels, starts = begin(gray * scale, largest, least(noise, scale), size_of)
+        k = starts[0].k
+        offset = np.abs(np.arange(k.shape[0]) - k.shape[0] // 2)
+        ring = np.maximum(offset[:, None], offset)
+        while reach < k.shape[0] // 2 and k[ring <= reach].sum() < SHARE:
+            reach += 1
+        reach = int(np.ceil(reach / levels[-1][1])) + MARGIN
+    return min(2 * reach + 1, largest)
+
+
 def estimate(y: np.ndarray, size: int, *, per_channel: bool = False, noise: float | None = None, size_of=fast_size) -> Estimate:
     """PSF of the sample window y (M, N) or (M, N, 3), scene-linear; size odd, 3 to 33; ValueError for anything else.
 
@@ -330,22 +371,16 @@ def estimate(y: np.ndarray, size: int, *, per_channel: bool = False, noise: floa
         raise ValueError("size must be odd, 3 to 33, the window at least 16 and the PSF size wide and high, with finite pixels")
     per_channel = per_channel and y.ndim == 3
     delta = padded(np.ones((1, 1)), size)
-    gray = y if y.ndim == 2 else y @ LUMINANCE.astype(y.dtype)
-    noise = noise_level(gray) if noise is None else noise
-    gray = fill_holes(gray[..., None])[0][..., 0]
-    if gray.std() <= 1e-6 * np.abs(gray).max():
+    gray, noise = luminance(y, noise)
+    if is_flat(gray):
         return Estimate(np.stack([delta] * 3, -1) if per_channel else delta, 0.0, noise)
     scale = contrast(gray)
     floor = least(noise, scale)
     lam = float(np.clip(floor, *LAM_TRIAL))
-    levels = [(Scale(resize(gray * scale, zoom), n, size_of), zoom) for n, zoom in schedule(size)]
-    middle, finest = max(len(levels) - PRUNED, 1), levels[-1][0]
-
-    half = size // 2 | 1
-    starts = [Start(lam, size if divisor == 1 else half) for lam, divisor in STARTS if divisor == 1 or half >= 5]
-    for start in starts:
-        start.descend(levels[:middle], floor)
-    starts = sorted(starts, key=lambda s: levels[middle - 1][0].energy(s.k))[:KEEP]
+    levels, starts = begin(gray * scale, size, floor, size_of)
+    middle, starts = len(levels), starts[:KEEP]
+    levels += [(Scale(resize(gray * scale, zoom), n, size_of), zoom) for n, zoom in schedule(size)[middle:]]
+    finest = levels[-1][0]
     for start in starts:
         start.descend(levels[middle:], floor)
         start.k = padded(start.k, size)

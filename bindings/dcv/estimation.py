@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from ._core import Call, Log, Progress, check, check_pixels, ffi, image_struct, 
 WINDOW_SIDE, WHOLE_SIDE = 384, 400
 
 Window = tuple[int, int, int, int]
+BlurSize = int | Literal["auto"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class PsfEstimate:
 
 def estimate_psf(
     image: Any,
-    size: int,
+    size: BlurSize = "auto",
     *,
     window: Window | None = None,
     channel_axis: int | None = None,
@@ -73,8 +74,8 @@ def estimate_psf(
     ----------
     image : (M, N[, C]) array of float32 or float64
         Blurred picture, scene-linear, white = 1.
-    size : int
-        Width of the PSF in pixels, odd, 3 to 33: a little more than the blur one sees.
+    size : int or "auto"
+        Width of the PSF in pixels, odd, 3 to 33: a little more than the blur one sees. "auto": found on the window, for about a fifth more time.
     window : (x, y, width, height), optional
         Sample, in pixels: sharp structure in all directions, no clipped lights, no subject that moved. Sides at least `size` and 16.
         None: `choose_window`.
@@ -101,8 +102,10 @@ def estimate_psf(
     """
     array = check_pixels(image, channel_axis)
     channels = restored_channels(array)
-    check_size(size)
-    x, y, width, height = check_window(choose_window(image, channel_axis=channel_axis) if window is None else window, array.shape, size)
+    if size != "auto":
+        check_size(size)
+    least = 0 if size == "auto" else size
+    x, y, width, height = check_window(choose_window(image, channel_axis=channel_axis) if window is None else window, array.shape, least)
     values = params.make(
         channels=channels,
         noise=noise,
@@ -110,13 +113,21 @@ def estimate_psf(
         threads=threads,
         planning=planning,
     )
-    planes = np.zeros((channels if per_channel else 1, size, size), np.float32)
-    result = ffi.new("dcv_estimate_result *", {"struct_size": ffi.sizeof("dcv_estimate_result")})
     sample = native(array[y : y + height, x : x + width])
     call = Call(progress, log)
+    side = _find_size(values, sample, log) if size == "auto" else size
+    planes = np.zeros((channels if per_channel else 1, side, side), np.float32)
+    result = ffi.new("dcv_estimate_result *", {"struct_size": ffi.sizeof("dcv_estimate_result")})
     call.finish(lib.dcv_estimate_psf(values, image_struct(sample), psf_struct(planes), call.pointer, result))
     scales = tuple(Scale(result.scale_size[i], result.scale_rounds[i], result.scale_change[i]) for i in range(result.scales))
     return PsfEstimate(psf_array(planes), result.confidence, result.noise, scales, (x, y, width, height), result.seconds)
+
+
+def _find_size(values: Any, sample: np.ndarray, log: Log | None) -> int:
+    """The size that the PSF of the sample needs."""
+    found, call = ffi.new("int32_t *"), Call(log=log)
+    call.finish(lib.dcv_estimate_size(values, image_struct(sample), found, call.pointer))
+    return int(found[0])
 
 
 def estimate_noise(image: Any, *, channel_axis: int | None = None) -> float | np.ndarray:

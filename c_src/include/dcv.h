@@ -196,6 +196,10 @@ typedef struct dcv_estimate_result {
 /* Bytes that dcv_estimate_psf will allocate at most. */
 DCV_API dcv_status dcv_estimate_memory(const dcv_params *params, int width, int height, int size, uint64_t *bytes);
 
+/* *size: the odd number of pixels that the PSF of `window` needs, 3 to 33, from an estimate at half the resolution. Uses params, window and callbacks as
+ * dcv_estimate_psf, at about a fifth of its time. */
+DCV_API dcv_status dcv_estimate_size(const dcv_params *params, const dcv_image *window, int32_t *size, const dcv_callbacks *callbacks);
+
 /* Estimates the PSF of `window` (the sample, not the whole picture; both sides at least psf->size and 16). psf->size (odd, 3 to 33),
  * psf->channels (1, or as params->channels with blur per-channel) and its memory are the caller's. Uses params: channels, noise, blur,
  * planning, threads. The result may be NULL; else its struct_size must be set. On any status but OK, psf->data is untouched. */

@@ -15,13 +15,14 @@
 #include "solve/family.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define CONTRAST 0.2      /* standard deviation the window is scaled to; the weights refer to it */
 #define LAM_DECAY 1.15f   /* divisor per round */
 #define LAM_FINE 1e-4     /* floor */
 #define LAM_NOISE 10.0    /* the same, relative to the variance of the noise: below it the PSF gains a peak that copies the noise */
-#define SHARP 0.02        /* energy a PSF must gain on the delta to count */
+#define SHARP 0.04        /* energy a PSF must gain on the delta to count */
 #define CONFIDENCE 4.0    /* confidence 1 - exp(-CONFIDENCE gain) */
 
 /* Starts: weight of the gradient count at the coarsest scale, and the support as a share of the PSF size. */
@@ -37,6 +38,8 @@ enum { PASSES = 2, WALK_ROUNDS = 2, BEST = 3, SEARCH_PASSES = 3 };
 #define LAM_TRIAL_LEAST 4e-4f /* range of the weight of a trial, else as LAM_NOISE */
 #define LAM_TRIAL_MOST 1e-3f
 #define PRUNE 0.03f  /* for a mean of PSFs */
+#define SHARE 0.98   /* of the PSF's mass at half the resolution, within the size that is proposed */
+#define MARGIN 2     /* px around it */
 #define NEAR 0.06    /* a family whose first guess costs so much more than the free PSF is left out */
 #define SEARCH 0.2   /* first step of the search for a member, in natural logarithms; halved after each pass */
 
@@ -60,6 +63,7 @@ typedef struct estimation {
   int starts;
   bool fits[DCV_FAMILIES];
   float lam_trial;
+  int planned;            /* levels with transforms */
   int total, done, stop;  /* steps of progress */
 } estimation;
 
@@ -376,10 +380,16 @@ static float least_lam(double noise, double scale)
   return (float)fmax(LAM_FINE, LAM_NOISE * noise * scale * noise * scale);
 }
 
+/* Level at which starts are compared, counted from the coarsest. */
+static int middle_of(const estimation *e)
+{
+  return DCV_MAX(e->levels - PRUNED, 1);
+}
+
 /* Candidates and the count of steps. */
 static dcv_status line_up(estimation *e, int channels)
 {
-  const int size = e->size, half = size / 2 | 1, middle = DCV_MAX(e->levels - PRUNED, 1);
+  const int size = e->size, half = size / 2 | 1, middle = middle_of(e);
   double zooms[DCV_BLIND_SCALES];
   memset(e->candidates, 0, CANDIDATES * sizeof(candidate));
   e->starts = half >= LEAST_HALF ? COUNT(STARTS) : COUNT(STARTS) - 1;
@@ -396,15 +406,14 @@ static dcv_status line_up(estimation *e, int channels)
   return DCV_OK;
 }
 
-/* Index of the best start. */
-static int compete(estimation *e, float floor)
+/* The coarsest `levels` from the window, and all starts as far as the middle; kept: their indices, best first. */
+static void begin(estimation *e, int levels, float floor, int kept[])
 {
-  const int middle = DCV_MAX(e->levels - PRUNED, 1);
-  int kept[COUNT(STARTS)], best = 0;
+  const int middle = middle_of(e);
 #pragma omp parallel num_threads(e->threads)
   {
 #pragma omp for schedule(dynamic, 1)
-    for(int i = e->levels - 1; i >= 0; i--)
+    for(int i = levels - 1; i >= 0; i--)
     {
       prepare(e, i);
       step(e);
@@ -416,9 +425,18 @@ static int compete(estimation *e, float floor)
       descend(e, own, 0, middle, floor);
       score(e, middle - 1, own, own->size[middle - 1 - (e->levels - own->scales)]);
     }
-#pragma omp master
-    for(int s = 0; s < e->starts; s++) kept[rank(e, s)] = s;
-#pragma omp barrier
+  }
+  for(int s = 0; s < e->starts; s++) kept[rank(e, s)] = s;
+}
+
+/* Index of the best start. */
+static int compete(estimation *e, float floor)
+{
+  const int middle = middle_of(e);
+  int kept[COUNT(STARTS)], best = 0;
+  begin(e, e->levels, floor, kept);
+#pragma omp parallel num_threads(e->threads)
+  {
 #pragma omp for schedule(dynamic, 1)
     for(int r = 0; r < KEEP; r++)
     {
@@ -446,12 +464,18 @@ static int compete(estimation *e, float floor)
   return best;
 }
 
-static dcv_status estimate(estimation *e, const dcv_params *params, const dcv_image *window, dcv_psf *psf, dcv_estimate_result *result)
+/* load() of the luminance. */
+static double load_luminance(estimation *e, const dcv_image *window, double *noise)
 {
   static const float luminance[3][3] = { { 1.0f, 0.0f, 0.0f }, { 0.5f, 0.5f, 0.0f }, { 0.2126f, 0.7152f, 0.0722f } };
+  return load(e, window, luminance[e->channels - 1], noise);
+}
+
+static dcv_status estimate(estimation *e, const dcv_params *params, const dcv_image *window, dcv_psf *psf, dcv_estimate_result *result)
+{
   const size_t values = (size_t)e->size * e->size;
   double noise = params->noise;
-  const double scale = load(e, window, luminance[e->channels - 1], &noise);
+  const double scale = load_luminance(e, window, &noise);
   if(scale < 0.0) return DCV_ERROR_DATA;
   DCV_TRY(line_up(e, psf->channels));
   memset(e->fits, 0, sizeof(e->fits));
@@ -491,6 +515,71 @@ static dcv_status estimate(estimation *e, const dcv_params *params, const dcv_im
   return DCV_OK;
 }
 
+static void close_estimation(estimation *e)
+{
+  while(e->planned > 0) dcv_blind_level_clear(&e->level[--e->planned]);
+  dcv_release(e->memory);
+}
+
+/* Memory and transforms. Its failures leave nothing behind. */
+static dcv_status open_estimation(estimation *e, const dcv_params *params)
+{
+  e->memory = dcv_alloc(bytes_of(e));
+  if(!e->memory) return DCV_ERROR_MEMORY;
+  float *next = e->memory;
+  e->gray = next, next += dcv_round_floats((size_t)e->level[e->levels - 1].width * e->level[e->levels - 1].height);
+  for(int i = 0; i < e->levels; i++)
+  {
+    dcv_blind_level_use(&e->level[i], next);
+    next += dcv_blind_level_floats(&e->level[i]);
+  }
+  e->thread_memory = next, next += e->threads * e->thread_floats;
+  e->candidates = (candidate *)next;
+  for(e->planned = 0; e->planned < e->levels; e->planned++)
+  {
+    /* Coarse scales are over before planning pays. */
+    const dcv_status status = dcv_blind_level_init(&e->level[e->planned], e->planned == e->levels - 1 ? params->planning : 0);
+    if(status == DCV_OK) continue;
+    close_estimation(e);
+    return status;
+  }
+  return DCV_OK;
+}
+
+dcv_status dcv_estimate_size(const dcv_params *params, const dcv_image *window, int32_t *size, const dcv_callbacks *callbacks)
+{
+  if(!params || !window || !size) return DCV_ERROR_ARGUMENT;
+  DCV_TRY(dcv_params_check(params, NULL));
+  DCV_TRY(dcv_image_check(window, params->channels));
+  const int side = DCV_MIN(window->width, window->height), largest = DCV_MIN(DCV_ESTIMATE_MAX, side - 1 + side % 2);
+  estimation e;
+  DCV_TRY(lay_out(&e, params, window->width, window->height, largest));
+  e.callbacks = callbacks;
+  const int middle = middle_of(&e);
+  DCV_TRY(open_estimation(&e, params));
+  double noise = params->noise;
+  const double scale = load_luminance(&e, window, &noise);
+  dcv_status status = scale < 0.0 ? DCV_ERROR_DATA : line_up(&e, 1);
+  int reach = 0;
+  if(status == DCV_OK && scale > 0.0)
+  {
+    int kept[COUNT(STARTS)];
+    begin(&e, middle, least_lam(noise, scale), kept);
+    const candidate *best = &e.candidates[kept[0]];
+    const int n = best->size[middle - 1 - (e.levels - best->scales)];
+    double within[DCV_ESTIMATE_MAX] = { 0.0 }, mass = 0.0; /* by the distance from the middle */
+    for(int i = 0; i < n * n; i++) within[DCV_MAX(abs(i / n - n / 2), abs(i % n - n / 2))] += best->k[i];
+    for(reach = 0; reach < n / 2 && (mass += within[reach]) < SHARE; reach++) continue;
+    reach = (int)ceil(reach / e.level[middle - 1].zoom) + MARGIN;
+  }
+  if(e.stop) status = DCV_ERROR_CANCELLED;
+  close_estimation(&e);
+  if(status != DCV_OK) return status;
+  *size = DCV_MIN(2 * reach + 1, largest);
+  dcv_progress(callbacks, 1.0);
+  return DCV_OK;
+}
+
 dcv_status dcv_estimate_psf(const dcv_params *params, const dcv_image *window, dcv_psf *psf, const dcv_callbacks *callbacks,
                             dcv_estimate_result *result)
 {
@@ -500,34 +589,16 @@ dcv_status dcv_estimate_psf(const dcv_params *params, const dcv_image *window, d
   DCV_TRY(dcv_image_check(window, params->channels));
   const bool per_channel = params->blur == 1 && params->channels == 3;
   if(psf->channels != 1 && !(per_channel && psf->channels == 3)) return DCV_ERROR_PSF;
-  const double begin = dcv_seconds();
+  const double start = dcv_seconds();
   estimation e;
   DCV_TRY(lay_out(&e, params, window->width, window->height, psf->size));
   e.callbacks = callbacks;
-  e.memory = dcv_alloc(bytes_of(&e));
-  if(!e.memory) return DCV_ERROR_MEMORY;
+  DCV_TRY(open_estimation(&e, params));
   if(result) *result = (dcv_estimate_result){ .struct_size = sizeof(*result) };
-  float *next = e.memory;
-  e.gray = next, next += dcv_round_floats((size_t)window->width * window->height);
-  dcv_status status = DCV_OK;
-  int planned = 0;
-  for(; status == DCV_OK && planned < e.levels; planned += status == DCV_OK)
-  {
-    dcv_blind_level_use(&e.level[planned], next);
-    next += dcv_blind_level_floats(&e.level[planned]);
-    /* Coarse scales are over before planning pays. */
-    status = dcv_blind_level_init(&e.level[planned], planned == e.levels - 1 ? params->planning : 0);
-  }
-  if(status == DCV_OK)
-  {
-    e.thread_memory = next, next += e.threads * e.thread_floats;
-    e.candidates = (candidate *)next;
-    status = dcv_cancelled(callbacks) ? DCV_ERROR_CANCELLED : estimate(&e, params, window, psf, result);
-  }
-  while(planned > 0) dcv_blind_level_clear(&e.level[--planned]);
-  dcv_release(e.memory);
+  const dcv_status status = dcv_cancelled(callbacks) ? DCV_ERROR_CANCELLED : estimate(&e, params, window, psf, result);
+  close_estimation(&e);
   if(status != DCV_OK) return status;
-  if(result) result->seconds = dcv_seconds() - begin;
+  if(result) result->seconds = dcv_seconds() - start;
   dcv_progress(callbacks, 1.0);
   return DCV_OK;
 }

@@ -195,3 +195,20 @@ def test_whole_estimate(n: int) -> None:
     assert result.confidence == pytest.approx(expected.confidence, abs=0.03)
     assert list(result.scale_size)[: result.scales] == [scale["size"] for scale in expected.scales]
     assert list(result.scale_rounds)[: result.scales] == [scale["rounds"] for scale in expected.scales]
+
+
+@pytest.mark.parametrize(("n", "rows"), [(9, 110), (15, 150), (21, 130), (3, 16), (3, 17)])
+def test_size(n: int, rows: int) -> None:
+    module = _ops.load()
+    y = blurred(n, rows)
+    image, _kept = _ops.image_struct(y[..., None])
+    params, size = module.ffi.new("dcv_params *"), module.ffi.new("int32_t *")
+    module.lib.dcv_params_init(params)
+    params.channels = 1
+    assert module.lib.dcv_estimate_size(params, image, size, module.ffi.NULL) == 0
+    found = blind.estimate_size(y.astype(np.float64), size_of=fast_size)
+    # Decided by thresholds: a pixel at half the resolution is two.
+    assert abs(size[0] - found) <= 4
+    assert size[0] % 2 == 1
+    if rows > 100:
+        assert size[0] >= n

@@ -114,10 +114,12 @@ def test_no_blur_is_said(run, tmp_path: Path) -> None:
     assert "no blur found" in done.err
 
 
-def test_default_blur_size_is_said(run, folder: Path, tmp_path: Path) -> None:
-    done = run("deblur", folder / "blurred.tif", tmp_path / "out.tif")
-    assert done.code == 0
-    assert "blur size 15 px assumed" in done.err
+def test_blur_size_is_found(run, folder: Path, tmp_path: Path) -> None:
+    told = [run("deblur", folder / "blurred.tif", tmp_path / f"{i}.tif", "--json", *more).json for i, more in enumerate(((), ("--blur-size", "auto")))]
+    sizes = [one["files"][0]["psf"]["size"] for one in told]
+    assert sizes[0] == sizes[1]
+    assert sizes[0] % 2 == 1
+    assert 3 <= sizes[0] <= 33
 
 
 def test_options_reach_the_library(run, folder: Path, tmp_path: Path) -> None:
@@ -246,6 +248,8 @@ USAGE = [
     ("deblur", "in.png", "out.xyz"),
     ("deblur", "in.png", "out.png", "--blur-size", "8"),
     ("deblur", "in.png", "out.png", "--blur-size", "35"),
+    ("deblur", "in.png", "out.png", "--blur-size", "large"),
+    ("deblur", "in.png", "out.png", "--window", "0,0,15,100"),
     ("deblur", "in.png", "out.png", "--blur-size", "21", "--window", "0,0,20,100"),
     ("deblur", "in.png", "out.png", "--window", "0,0,20"),
     ("deblur", "in.png", "out.png", "--window", "-1,0,20,20"),

@@ -45,6 +45,14 @@ def test_estimate_resembles_the_truth(blurred: np.ndarray, psf: np.ndarray) -> N
     assert seen[-1] == 1
 
 
+def test_size_is_found(blurred: np.ndarray, psf: np.ndarray) -> None:
+    result = dcv.estimate_psf(blurred, window=(60, 60, 160, 160), channel_axis=-1)
+    size = result.psf.shape[0]
+    assert size % 2 == 1
+    assert psf.shape[0] <= size <= 33
+    assert np.array_equal(result.psf, dcv.estimate_psf(blurred, size, window=(60, 60, 160, 160), channel_axis=-1).psf)
+
+
 def test_window_is_the_same_as_cutting(blurred: np.ndarray) -> None:
     x, y, width, height = window = (40, 60, 128, 100)
     inside = dcv.estimate_psf(blurred, 7, window=window, channel_axis=-1)

@@ -23,12 +23,11 @@ import numpy as np
 
 import dcv
 
-from ..estimation import check_window
+from ..estimation import BlurSize, check_window
 from ..files import atomic
 from ..params import FLAVOURS, TABLE
 from . import picture as pictures
 from .options import (
-    DEFAULT_BLUR_SIZE,
     EXISTS,
     EXPECTED,
     FAILED,
@@ -87,11 +86,11 @@ def coding_noise(picture: pictures.Picture) -> dict[str, float]:
     return {"noise": min(1.0, float(np.hypot(measured, picture.coding_noise)))}
 
 
-def estimate(picture: pictures.Picture, blur_size: int, window: Any, values: dict[str, Any], report: Report) -> dcv.PsfEstimate:
+def estimate(picture: pictures.Picture, blur_size: BlurSize, window: Any, values: dict[str, Any], report: Report) -> dcv.PsfEstimate:
     """Stage 1 with its progress bar."""
     array, axis = array_and_axis(picture.pixels)
     if window:
-        check_window(window, array.shape, blur_size)
+        check_window(window, array.shape, 0 if blur_size == "auto" else blur_size)
     with report.progress("estimating the blur") as progress:
         result = dcv.estimate_psf(
             array,
@@ -108,7 +107,7 @@ def estimate(picture: pictures.Picture, blur_size: int, window: Any, values: dic
     if dcv.psf.radius(result.psf) == 0:
         report.note(f"{picture.path}: no blur found in the window {','.join(map(str, result.window))}")
     report.detail(
-        f"PSF of {blur_size} px from the window {','.join(map(str, result.window))}: radius {dcv.psf.radius(result.psf):.2f} px, "
+        f"PSF of {result.psf.shape[0]} px from the window {','.join(map(str, result.window))}: radius {dcv.psf.radius(result.psf):.2f} px, "
         f"confidence {result.confidence:.2f}"
     )
     return result
@@ -140,7 +139,7 @@ class Deblur:
 
     psf: np.ndarray | None
     psf_name: str
-    blur_size: int
+    blur_size: BlurSize
     window: tuple[int, int, int, int] | None
     flavour: str
     values: dict[str, Any]
@@ -253,7 +252,7 @@ def deblur(
     inputs: tuple[Path, ...],
     output: Path,
     psf_path: Path | None,
-    blur_size: int | None,
+    blur_size: BlurSize | None,
     window: tuple[int, int, int, int] | None,
     flavour: str,
     depth: str,
@@ -283,10 +282,8 @@ def deblur(
         raise click.UsageError("--save-psf writes .tif or .png")
     if batch and len({path.name for path in inputs}) < len(inputs):
         raise click.UsageError("two inputs have the same name")
-    size = blur_size or DEFAULT_BLUR_SIZE
+    size = blur_size or "auto"
     check_window_size(window, size)
-    if not psf_path and not blur_size:
-        report.note(f"blur size {size} px assumed (--blur-size)")
     psf = dcv.psf.load(psf_path) if psf_path else None
     if batch:
         output.mkdir(parents=True, exist_ok=True)
@@ -328,7 +325,7 @@ def deblur(
 def estimate_command(
     source: Path,
     output: Path,
-    blur_size: int | None,
+    blur_size: BlurSize | None,
     window: tuple[int, int, int, int] | None,
     linear: bool,
     overwrite: bool,
@@ -341,10 +338,8 @@ def estimate_command(
     report, watch = Report(quiet, verbose), Stopwatch()
     if output.suffix.lower() not in (".tif", ".tiff", ".png"):
         raise click.UsageError("a PSF is written as .tif or .png")
-    size = blur_size or DEFAULT_BLUR_SIZE
+    size = blur_size or "auto"
     check_window_size(window, size)
-    if not blur_size:
-        report.note(f"blur size {size} px assumed (--blur-size)")
     check_output(output, (source,), overwrite)
     with watch("read"):
         picture = pictures.read(source, linear=linear)
@@ -359,9 +354,9 @@ def estimate_command(
         save_psf_file(output, result.psf, told, overwrite)
     report.detail(f"{source}: {watch.text()}")
     if as_json:
-        print_json({"version": dcv.__version__, "input": source, "output": output, "size": size, **told, "seconds": watch.seconds})
+        print_json({"version": dcv.__version__, "input": source, "output": output, "size": result.psf.shape[0], **told, "seconds": watch.seconds})
     else:
-        print(f"{output}: {size} px, radius {told['radius_px']:.2f} px, confidence {result.confidence:.2f}, noise {result.noise:.4f}")
+        print(f"{output}: {result.psf.shape[0]} px, radius {told['radius_px']:.2f} px, confidence {result.confidence:.2f}, noise {result.noise:.4f}")
     return 0
 
 

@@ -13,12 +13,12 @@ import numpy as np
 
 import dcv
 
+from ..estimation import BlurSize
 from ..files import atomic
 from ..params import TABLE
 from .picture import PictureError
 
 FAILED, USAGE, SOME_FAILED, EXISTS, INTERRUPTED = 1, 2, 3, 4, 130
-DEFAULT_BLUR_SIZE = 15
 
 # Errors of a picture or a file, as opposed to mistakes of the program, which keep their traceback.
 EXPECTED = (dcv.DcvError, PictureError, OSError, MemoryError)
@@ -85,28 +85,42 @@ class WindowType(click.ParamType):  # type: ignore[type-arg]  # generic from cli
         return x, y, width, height
 
 
-def check_blur_size(_ctx: click.Context, _param: click.Parameter, value: int | None) -> int | None:
-    """Odd."""
-    if value is not None and value % 2 == 0:
-        raise click.BadParameter(f"{value} is even: the size of the blur is odd, for example {value + 1}")
-    return value
+class BlurSizeType(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.3 on
+    """An odd number of pixels, 3 to 33, or auto."""
+
+    name = "n|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number, or "auto"."""
+        if value == "auto" or isinstance(value, int):
+            return value
+        try:
+            size = int(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number of pixels nor auto", param, ctx)
+        if not 3 <= size <= 33:
+            self.fail(f"{size} is not in the range 3 to 33", param, ctx)
+        if size % 2 == 0:
+            self.fail(f"{size} is even: the size of the blur is odd, for example {size + 1}", param, ctx)
+        return size
 
 
 blur_size_option = click.option(
     "--blur-size",
-    type=click.IntRange(3, 33),
-    callback=check_blur_size,
-    help=f"Size of the PSF to estimate, odd: a little more than the blur one sees. [px] Default: {DEFAULT_BLUR_SIZE}.",
+    type=BlurSizeType(),
+    metavar="N|auto",
+    help="Size of the PSF to estimate, odd, 3 to 33: a little more than the blur one sees. [px] Default: auto, found on the picture.",
 )
 window_option = click.option("--window", type=WindowType(), metavar="X,Y,W,H", help="Sample for the estimation. [px] Default: chosen by its structure.")
 linear_option = click.option("--linear", is_flag=True, help="The values are linear light, whatever the profile says.")
 path_type = click.Path(path_type=Path)
 
 
-def check_window_size(window: tuple[int, int, int, int] | None, blur_size: int) -> None:
+def check_window_size(window: tuple[int, int, int, int] | None, blur_size: BlurSize) -> None:
     """A usage error when the options alone contradict each other."""
-    if window and min(window[2:]) < max(blur_size, 16):
-        raise click.UsageError(f"the window of {window[2]} x {window[3]} pixels is too small for a blur of {blur_size}")
+    least = 16 if blur_size == "auto" else max(blur_size, 16)
+    if window and min(window[2:]) < least:
+        raise click.UsageError(f"the window of {window[2]} x {window[3]} pixels is too small: both sides at least {least}")
 
 
 # ---- outputs --------------------------------------------------------------------------------------------------------------------------
