@@ -36,7 +36,7 @@ class PsfEstimate:
     psf : (n, n) or (n, n, 3) array of float32
         Values >= 0; each channel sums to 1.
     confidence : float
-        From 0 (a guess) to 1.
+        Probability that restoring with this PSF gains at least 70 % of the decibels that the true PSF would; 0 when no blur is found.
     noise : float
         Standard deviation of the noise that was assumed, relative to white.
     scales : tuple of Scale

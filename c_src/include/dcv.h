@@ -184,7 +184,7 @@ DCV_API dcv_status dcv_noise_estimate(const dcv_image *in, int channels, float *
 
 typedef struct dcv_estimate_result {
   uint32_t struct_size;
-  float confidence;               /* 0 (a guess) to 1 */
+  float confidence;               /* probability that restoring with this PSF gains 70 % of what the true one would, in dB; 0 for a delta */
   float noise;                    /* standard deviation used */
   int32_t scales;                 /* levels of the pyramid, coarse to fine */
   int32_t scale_size[DCV_SCALES_MAX];       /* PSF size at each */

@@ -28,7 +28,7 @@
 #define BETA_TRIAL 16.0f /* of a trial */
 #define PRUNE 0.03f   /* of the peak, in dcv_blind_psf */
 #define ISLAND 0.05   /* of the sum: smaller islands of the PSF are noise */
-enum { STEPS = 20, STEPS_FIT = 40 };  /* of the projected gradient */
+enum { STEPS = 20, STEPS_FIT = 40 /* of the projected gradient */, SHIFT = 2 };
 static const float SCORE_LAMS[] = { 1e-3f, 4e-3f };
 
 /* ---- pyramid --------------------------------------------------------------------------------------------------------------------- */
@@ -523,6 +523,21 @@ void dcv_blind_centre(float *k, int n)
     for(int j = DCV_MAX(0, dx); j < DCV_MIN(n, n + dx); j++) moved[(i - dy) * n + j - dx] = k[i * n + j];
   memcpy(k, moved, sizeof(float) * n * n);
   normalise(k, n);
+}
+
+double dcv_blind_agreement(const float *a, const float *b, int n)
+{
+  double largest = 0.0, aa = 0.0, bb = 0.0;
+  for(int i = 0; i < n * n; i++) aa += (double)a[i] * a[i], bb += (double)b[i] * b[i];
+  for(int dy = -SHIFT; dy <= SHIFT; dy++)
+    for(int dx = -SHIFT; dx <= SHIFT; dx++)
+    {
+      double sum = 0.0;
+      for(int i = DCV_MAX(0, -dy); i < DCV_MIN(n, n - dy); i++)
+        for(int j = DCV_MAX(0, -dx); j < DCV_MIN(n, n - dx); j++) sum += (double)a[(i + dy) * n + j + dx] * b[i * n + j];
+      largest = fmax(largest, sum);
+    }
+  return largest / sqrt(aa * bb);
 }
 
 /* ---- rounds and score ------------------------------------------------------------------------------------------------------------ */

@@ -70,6 +70,9 @@ double dcv_blind_energy(const dcv_blind_level *level, const dcv_blind_work *work
  * misfit in the residual. */
 double dcv_blind_trial(const dcv_blind_level *level, const dcv_blind_work *work, const float *k, int n, float lam);
 
+/* Correlation of two PSFs, 0 to 1: the largest over shifts of up to 2 px. */
+double dcv_blind_agreement(const float *a, const float *b, int n);
+
 /* Values below PRUNE of the peak and 8-connected islands below ISLAND of the sum become 0; sum 1. */
 void dcv_blind_clean(float *k, int n, float prune);
 /* Centroid to the middle by whole pixels; what leaves the square is lost; sum 1. */

@@ -95,6 +95,7 @@ void dcv_blind_fit(const dcv_blind_level *level, const dcv_blind_work *work, flo
 double dcv_blind_trial(const dcv_blind_level *level, const dcv_blind_work *work, const float *k, int n, float lam);
 double dcv_blind_energy(const dcv_blind_level *level, const dcv_blind_work *work, const float *k, int n);
 void dcv_blind_clean(float *k, int n, float prune);
+double dcv_blind_agreement(const float *a, const float *b, int n);
 void dcv_blind_centre(float *k, int n);
 void dcv_family_draw(int family, const double *a, int size, float *k);
 void dcv_family_guess(int family, const float *k, int size, double *a);

@@ -126,6 +126,16 @@ def test_clean_and_centre(seed: int) -> None:
     np.testing.assert_allclose(out, blind.centred(k), atol=1e-6)
 
 
+@pytest.mark.parametrize("shift", [(0, 0), (1, -2), (3, 0)])
+def test_agreement(shift: tuple[int, int]) -> None:
+    rng = np.random.default_rng(7)
+    k = np.pad(rng.random((9, 9)) ** 4, 3)
+    other = np.roll(k, shift, (0, 1)) + 0.01 * rng.random((15, 15))
+    found = _ops.load().lib.dcv_blind_agreement(small(k)[1], small(other)[1], 15)
+    assert found == pytest.approx(blind.agreement(k, other), abs=1e-5)
+    assert (found > 0.9) == (max(map(abs, shift)) <= 2)
+
+
 @pytest.mark.parametrize("numbers", [(0.2, -0.5, 0.4), (1.1, 0.3, -1.2), (1.7, 1.7, 2.9)])
 @pytest.mark.parametrize("family", list(blind.FAMILIES))
 def test_families(family: str, numbers: tuple[float, float, float]) -> None:
