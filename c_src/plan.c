@@ -3,7 +3,7 @@
  * plan: the public face of stage 2. Validates, chooses the tiling, lays out the memory, runs the solver tile by tile.
  *
  * Memory of a plan: one block of read-only tables (transfer functions), and for each thread the planes y, the solver's work, the blend's ramps and, with a
- * clipping level, two planes to find lamps (ops/highlight).
+ * clipping level, two planes to find lamps (ops/highlight). With a grid of PSFs each tile has a PSF of its own, and each thread tables of its own.
  */
 #include "cl/cl.h"
 #include "maths/psf.h"
@@ -19,7 +19,7 @@
 #include <pthread.h>
 #include <string.h>
 
-enum { BLEND = 8, LONGEST = 1024 };
+enum { BLEND = 8, GRID_BLEND = 16, LONGEST = 1024 };
 
 const dcv_solver *const dcv_solvers[] = { &dcv_solver_admm, &dcv_solver_mm, &dcv_solver_pam, &dcv_solver_pd, &dcv_solver_rl };
 
@@ -30,6 +30,7 @@ struct dcv_plan {
   dcv_fft fft;
   dcv_job job;
   dcv_highlight highlight;
+  dcv_psf_grid grid; /* data NULL: one PSF for all tiles */
   const dcv_solver *solver;
   int threads;
   size_t shared_floats, thread_floats, work_floats;
@@ -82,13 +83,14 @@ static dcv_job make_job(const dcv_params *params, const dcv_psf *psf)
 /* The same restoration of a picture scaled by s = params->scale: parameters and PSF (a copy, to be cleared whatever the status) as they are there.
  *
  * With the PSF as the reduced picture sees it (dcv_psf_reduce) and the sum over pixels standing for an integral, data term and total variation of a picture
- * scaled by s weigh s^2 lam / 2 and s, for gradients grow by 1 / s. So  lam -> lam / s,  G -> G / s,  and the noise, averaged, goes to s sigma. */
-static dcv_status at_scale(const dcv_params *params, const dcv_psf *psf, dcv_params *own, dcv_psf *reduced)
+ * scaled by s weigh s^2 lam / 2 and s, for gradients grow by 1 / s. So  lam -> lam / s,  G -> G / s,  and the noise, averaged, goes to s sigma.
+ * share: whether three equal planes become one. */
+static dcv_status at_scale(const dcv_params *params, const dcv_psf *psf, bool share, dcv_params *own, dcv_psf *reduced)
 {
   *reduced = (dcv_psf){ 0 };
   DCV_TRY(check_resolved(params, psf));
   dcv_psf view;
-  psf = share_planes(psf, &view);
+  if(share) psf = share_planes(psf, &view);
   DCV_TRY(dcv_psf_copy(reduced, psf));
   *own = *params;
   if(params->scale == 1.0f) return DCV_OK;
@@ -103,6 +105,87 @@ static dcv_status at_scale(const dcv_params *params, const dcv_psf *psf, dcv_par
   return status;
 }
 
+/* ---- grid of PSFs ---- */
+
+static size_t cell_floats(const dcv_psf_grid *grid)
+{
+  return (size_t)grid->size * grid->size * grid->channels;
+}
+
+static dcv_psf cell_of(const dcv_psf_grid *grid, int i)
+{
+  return (dcv_psf){ grid->data + i * cell_floats(grid), grid->size, grid->channels };
+}
+
+static dcv_psf middle_of(const dcv_psf_grid *grid)
+{
+  return cell_of(grid, grid->rows / 2 * grid->columns + grid->columns / 2);
+}
+
+static dcv_status check_grid(const dcv_psf_grid *grid)
+{
+  if(!grid || !grid->data) return DCV_ERROR_ARGUMENT;
+  if(grid->columns < 1 || grid->rows < 1 || grid->columns > DCV_GRID_MAX || grid->rows > DCV_GRID_MAX) return DCV_ERROR_PSF;
+  if(!(grid->width >= 0.0f && grid->height >= 0.0f && isfinite(grid->left) && isfinite(grid->top) && isfinite(grid->width) && isfinite(grid->height)))
+    return DCV_ERROR_ARGUMENT;
+  return DCV_OK;
+}
+
+/* The cells as pictures of params->scale see them; own: the parameters for the middle one. NULL data on failure. */
+static dcv_status reduce_grid(dcv_psf_grid *reduced, const dcv_params *params, const dcv_psf_grid *grid)
+{
+  *reduced = *grid;
+  reduced->data = NULL;
+  for(int i = 0; i < grid->columns * grid->rows; i++)
+  {
+    const dcv_psf cell = cell_of(grid, i);
+    dcv_params ignored;
+    dcv_psf one;
+    dcv_status status = at_scale(params, &cell, false, &ignored, &one);
+    reduced->size = one.size;
+    if(status == DCV_OK && !reduced->data)
+    {
+      reduced->data = dcv_alloc_floats(grid->columns * grid->rows * cell_floats(reduced));
+      if(!reduced->data) status = DCV_ERROR_MEMORY;
+    }
+    if(status == DCV_OK) memcpy(reduced->data + i * cell_floats(reduced), one.data, sizeof(float) * cell_floats(reduced));
+    dcv_psf_clear(&one);
+    if(status != DCV_OK)
+    {
+      dcv_release(reduced->data);
+      reduced->data = NULL;
+      return status;
+    }
+  }
+  return DCV_OK;
+}
+
+/* Node below a position on an axis of so many cells, and the share of the next one. */
+static int node(double position, double start, double length, int cells, float *share)
+{
+  const double at = fmin(fmax((position - start) / length * cells - 0.5, 0.0), cells - 1.0);
+  const int below = DCV_MIN((int)at, DCV_MAX(cells - 2, 0));
+  *share = (float)(at - below);
+  return below;
+}
+
+/* The PSF at (x, y) of a picture of width x height, into data of the same size: linear between the middles of the cells, constant beyond. */
+static dcv_psf grid_at(const dcv_psf_grid *grid, int width, int height, double x, double y, float *data)
+{
+  float sx, sy;
+  const bool whole = grid->width == 0.0f || grid->height == 0.0f;
+  const int i = node(x, whole ? 0.0 : grid->left, whole ? width : grid->width, grid->columns, &sx);
+  const int j = node(y, whole ? 0.0 : grid->top, whole ? height : grid->height, grid->rows, &sy);
+  const int right = grid->columns > 1, down = grid->rows > 1 ? grid->columns : 0, at = j * grid->columns + i;
+  const size_t n = cell_floats(grid);
+  const float *const a = grid->data + at * n, *const b = grid->data + (at + right) * n;
+  const float *const c = grid->data + (at + down) * n, *const d = grid->data + (at + down + right) * n;
+  for(size_t k = 0; k < n; k++) data[k] = (1.0f - sy) * ((1.0f - sx) * a[k] + sx * b[k]) + sy * ((1.0f - sx) * c[k] + sx * d[k]);
+  return (dcv_psf){ data, grid->size, grid->channels };
+}
+
+/* ---- layout ---- */
+
 static dcv_status find_halo(const dcv_params *params, const dcv_job *job, int *halo)
 {
   *halo = params->halo;
@@ -114,14 +197,15 @@ static dcv_status find_halo(const dcv_params *params, const dcv_job *job, int *h
 }
 
 /* Tiles of the plan: those asked for, or, where a device has too little memory for one, the largest that fit. */
-static dcv_status choose_tiles(dcv_plan *plan, int width, int height, int halo)
+static dcv_status choose_tiles(dcv_plan *plan, int width, int height, int halo, const dcv_psf_grid *grid)
 {
   const dcv_params *params = &plan->params;
   const double frame_cost = (double)plan->solver->transforms(&plan->job, true) / plan->solver->transforms(&plan->job, false);
-  const int gap = dcv_boundary_gap(plan->job.psf->size / 2, halo + BLEND);
+  const int blend = grid ? GRID_BLEND : BLEND, gap = dcv_boundary_gap(plan->job.psf->size / 2, halo + blend);
+  const int least_x = grid && grid->columns > 1 ? 2 * grid->columns : 1, least_y = grid && grid->rows > 1 ? 2 * grid->rows : 1;
   for(int longest = params->tile > 0 ? params->tile : LONGEST;; longest /= 2)
   {
-    dcv_tiling_choose(&plan->tiling, width, height, halo, BLEND, gap, longest, frame_cost);
+    dcv_tiling_choose(&plan->tiling, width, height, halo, blend, gap, longest, least_x, least_y, frame_cost);
     if(!plan->device) return DCV_OK;
     plan->batch = dcv_cl_batch(&plan->job, &plan->tiling, &plan->target, params->batch);
     if(plan->batch > 0) return DCV_OK;
@@ -130,14 +214,16 @@ static dcv_status choose_tiles(dcv_plan *plan, int width, int height, int halo)
   }
 }
 
-/* Everything of a plan that needs no memory: sizes, tiling, numbers, from what at_scale gives. The job refers to `plan` and to the PSF. handed_in: NULL, or
- * the caller's OpenCL context. asking: for the memory only, on a device of any size. */
-static dcv_status lay_out(dcv_plan *plan, const dcv_params *params, int width, int height, const dcv_psf *psf, const dcv_cl_target *handed_in, bool asking)
+/* Everything of a plan that needs no memory: sizes, tiling, numbers, from what at_scale gives. The job refers to `plan` and to the PSF, the middle one of
+ * `grid` (NULL: none). handed_in: NULL, or the caller's OpenCL context. asking: for the memory only, on a device of any size. */
+static dcv_status lay_out(dcv_plan *plan, const dcv_params *params, int width, int height, const dcv_psf *psf, const dcv_psf_grid *grid,
+                          const dcv_cl_target *handed_in, bool asking)
 {
   memset(plan, 0, sizeof(*plan));
   plan->job = make_job(params, psf);
   plan->device = handed_in || params->backend == 1;
   if(plan->device && dcv_solvers[params->solver] != &dcv_solver_admm) return dcv_cl_refused("only the solver admm runs on OpenCL devices");
+  if(plan->device && grid) return dcv_cl_refused("a grid of PSFs needs the processor");
   plan->target = handed_in ? *handed_in : (dcv_cl_target){ .device = params->device };
   plan->target.threads = dcv_threads(params->threads);
   plan->target.memory = plan->target.largest = UINT64_MAX;
@@ -149,9 +235,17 @@ static dcv_status lay_out(dcv_plan *plan, const dcv_params *params, int width, i
   plan->job.fft = &plan->fft;
   int halo;
   DCV_TRY(find_halo(params, &plan->job, &halo));
+  for(int i = 0; grid && i < grid->columns * grid->rows; i++)
+  {
+    const dcv_psf cell = cell_of(grid, i);
+    const dcv_job job = make_job(params, &cell);
+    int own;
+    DCV_TRY(find_halo(params, &job, &own));
+    halo = DCV_MAX(halo, own);
+  }
   plan->highlight = dcv_highlight_of(psf, plan->job.saturation);
   plan->threads = dcv_threads(params->threads);
-  DCV_TRY(choose_tiles(plan, width, height, halo));
+  DCV_TRY(choose_tiles(plan, width, height, halo, grid));
   plan->threads = DCV_MIN(plan->threads, plan->tiling.tiles_x * plan->tiling.tiles_y);
   dcv_fft_layout(&plan->fft, plan->tiling.transform_width, plan->tiling.transform_height);
   if(plan->device) return DCV_OK;
@@ -161,12 +255,19 @@ static dcv_status lay_out(dcv_plan *plan, const dcv_params *params, int width, i
   plan->thread_floats = plan->work_floats + plan->job.channels * plan->fft.plane
                         + dcv_round_floats(plan->tiling.transform_width + plan->tiling.transform_height)
                         + (plan->job.saturation < INFINITY ? 2 * plan->fft.plane : 0);
+  if(grid)
+  {
+    plan->thread_floats += dcv_round_floats(plan->shared_floats) + dcv_round_floats(cell_floats(grid));
+    plan->grid = *grid;
+  }
   return DCV_OK;
 }
 
 static uint64_t bytes_of(const dcv_plan *plan)
 {
-  const uint64_t floats = (uint64_t)plan->shared_floats + (uint64_t)plan->threads * plan->thread_floats;
+  const dcv_psf_grid *const grid = plan->grid.data ? &plan->grid : NULL;
+  const uint64_t cells = grid ? cell_floats(grid) * grid->columns * grid->rows : 0;
+  const uint64_t floats = (uint64_t)(grid ? 0 : plan->shared_floats) + cells + (uint64_t)plan->threads * plan->thread_floats;
   if(plan->device) return dcv_cl_bytes(&plan->job, &plan->tiling, plan->target.context != NULL, plan->batch);
   return sizeof(float) * (floats + (uint64_t)plan->psf.size * plan->psf.size * plan->psf.channels) + sizeof(*plan);
 }
@@ -176,7 +277,7 @@ dcv_status dcv_halo(const dcv_params *params, const dcv_psf *psf, int32_t *halo)
   if(!halo) return DCV_ERROR_ARGUMENT;
   dcv_params own;
   dcv_psf reduced;
-  dcv_status status = at_scale(params, psf, &own, &reduced);
+  dcv_status status = at_scale(params, psf, true, &own, &reduced);
   int measured = 0;
   if(status == DCV_OK)
   {
@@ -207,7 +308,7 @@ static dcv_status resolve(dcv_params *params, const dcv_image *in, const dcv_psf
     dcv_params own;
     dcv_psf reduced;
     int iterations = 0;
-    dcv_status status = at_scale(&found, psf, &own, &reduced);
+    dcv_status status = at_scale(&found, psf, true, &own, &reduced);
     if(status == DCV_OK)
     {
       const dcv_job job = make_job(&own, &reduced);
@@ -227,7 +328,7 @@ dcv_status dcv_params_resolve(dcv_params *params, const dcv_image *in, const dcv
   return resolve(params, in, psf, callbacks, &reason);
 }
 
-dcv_status dcv_plan_memory(const dcv_params *params, int width, int height, const dcv_psf *psf, uint64_t *bytes)
+static dcv_status memory(const dcv_params *params, int width, int height, const dcv_psf *psf, const dcv_psf_grid *grid, uint64_t *bytes)
 {
   if(!params || !bytes) return DCV_ERROR_ARGUMENT;
   dcv_params assumed = *params;
@@ -237,42 +338,59 @@ dcv_status dcv_plan_memory(const dcv_params *params, int width, int height, cons
   dcv_plan plan;
   dcv_params own;
   dcv_psf reduced;
-  dcv_status status = at_scale(&assumed, psf, &own, &reduced);
-  if(status == DCV_OK) status = lay_out(&plan, &own, width, height, &reduced, NULL, true);
+  dcv_psf_grid cells = { 0 };
+  dcv_status status = at_scale(&assumed, psf, !grid, &own, &reduced);
+  if(status == DCV_OK && grid) status = reduce_grid(&cells, &assumed, grid);
+  if(status == DCV_OK) status = lay_out(&plan, &own, width, height, &reduced, grid ? &cells : NULL, NULL, true);
   if(status == DCV_OK)
   {
     plan.psf = reduced;
     *bytes = bytes_of(&plan);
   }
   dcv_psf_clear(&reduced);
+  dcv_release(cells.data);
   return status;
+}
+
+dcv_status dcv_plan_memory(const dcv_params *params, int width, int height, const dcv_psf *psf, uint64_t *bytes)
+{
+  return memory(params, width, height, psf, NULL, bytes);
+}
+
+dcv_status dcv_plan_memory_grid(const dcv_params *params, int width, int height, const dcv_psf_grid *grid, uint64_t *bytes)
+{
+  DCV_TRY(check_grid(grid));
+  const dcv_psf middle = middle_of(grid);
+  return memory(params, width, height, &middle, grid, bytes);
 }
 
 static dcv_status allocate(dcv_plan *plan)
 {
-  plan->shared = dcv_alloc_floats(plan->shared_floats);
-  plan->threads_memory = plan->shared ? dcv_alloc_floats(plan->threads * plan->thread_floats) : NULL;
+  const bool varies = plan->grid.data != NULL;
+  plan->shared = varies ? NULL : dcv_alloc_floats(plan->shared_floats);
+  plan->threads_memory = varies || plan->shared ? dcv_alloc_floats(plan->threads * plan->thread_floats) : NULL;
   if(!plan->threads_memory) return DCV_ERROR_MEMORY;
   DCV_TRY(dcv_fft_init(&plan->fft, plan->fft.width, plan->fft.height, plan->params.planning));
-  plan->solver->prepare(&plan->job, plan->shared);
+  if(!varies) plan->solver->prepare(&plan->job, plan->shared);
   return DCV_OK;
 }
 
-static dcv_status create(dcv_plan **out, const dcv_params *params, int width, int height, const dcv_psf *psf, const dcv_cl_target *handed_in)
+static dcv_status create(dcv_plan **out, const dcv_params *params, int width, int height, const dcv_psf *psf, const dcv_psf_grid *grid,
+                         const dcv_cl_target *handed_in)
 {
   if(!out) return DCV_ERROR_ARGUMENT;
   *out = NULL;
   if(!params || !psf) return DCV_ERROR_ARGUMENT;
   dcv_plan *plan = dcv_alloc(sizeof(*plan));
   if(!plan) return DCV_ERROR_MEMORY;
+  memset(plan, 0, sizeof(*plan));
   dcv_params own;
   dcv_psf reduced;
-  dcv_status status = at_scale(params, psf, &own, &reduced);
-  if(status == DCV_OK)
-    status = lay_out(plan, &own, width, height, &reduced, handed_in, false);
-  else
-    memset(plan, 0, sizeof(*plan));
-  plan->psf = reduced;
+  dcv_psf_grid cells = { 0 };
+  dcv_status status = at_scale(params, psf, !grid, &own, &reduced);
+  if(status == DCV_OK && grid) status = reduce_grid(&cells, params, grid);
+  if(status == DCV_OK) status = lay_out(plan, &own, width, height, &reduced, grid ? &cells : NULL, handed_in, false);
+  plan->psf = reduced, plan->grid = cells;
   plan->job.psf = &plan->psf;
   if(status == DCV_OK) status = plan->device ? dcv_cl_create(&plan->cl, &plan->job, &plan->tiling, plan->batch, &plan->target) : allocate(plan);
   if(status == DCV_OK)
@@ -284,14 +402,22 @@ static dcv_status create(dcv_plan **out, const dcv_params *params, int width, in
 
 dcv_status dcv_plan_create(dcv_plan **plan, const dcv_params *params, int width, int height, const dcv_psf *psf)
 {
-  return create(plan, params, width, height, psf, NULL);
+  return create(plan, params, width, height, psf, NULL, NULL);
+}
+
+dcv_status dcv_plan_create_grid(dcv_plan **plan, const dcv_params *params, int width, int height, const dcv_psf_grid *grid)
+{
+  if(plan) *plan = NULL;
+  DCV_TRY(check_grid(grid));
+  const dcv_psf middle = middle_of(grid);
+  return create(plan, params, width, height, &middle, grid, NULL);
 }
 
 dcv_status dcv_plan_create_cl(dcv_plan **plan, const dcv_params *params, int width, int height, const dcv_psf *psf, void *context, void *device, void *queue)
 {
   if(!context || !device || !queue) return DCV_ERROR_ARGUMENT;
   const dcv_cl_target target = { .context = context, .id = device, .queue = queue };
-  return create(plan, params, width, height, psf, &target);
+  return create(plan, params, width, height, psf, NULL, &target);
 }
 
 void dcv_plan_destroy(dcv_plan *plan)
@@ -300,6 +426,7 @@ void dcv_plan_destroy(dcv_plan *plan)
   dcv_cl_destroy(plan->cl);
   dcv_fft_clear(&plan->fft);
   dcv_psf_clear(&plan->psf);
+  dcv_release(plan->grid.data);
   dcv_release(plan->shared);
   dcv_release(plan->threads_memory);
   dcv_release(plan);
@@ -383,9 +510,14 @@ static bool overlap(const dcv_image *a, const dcv_image *b)
 /* A PSF with all but a thousandth of its mass in the middle blurs nothing: unless noise is to be removed the picture is copied. */
 static bool is_identity(const dcv_plan *plan)
 {
-  const int n = plan->psf.size;
-  for(int c = 0; c < plan->psf.channels; c++)
-    if(plan->psf.data[(size_t)c * n * n + n * n / 2] < 0.999f) return false;
+  const dcv_psf_grid *const grid = &plan->grid;
+  for(int i = 0; i < (grid->data ? grid->columns * grid->rows : 1); i++)
+  {
+    const dcv_psf psf = grid->data ? cell_of(grid, i) : plan->psf;
+    const int n = psf.size;
+    for(int c = 0; c < psf.channels; c++)
+      if(psf.data[(size_t)c * n * n + n * n / 2] < 0.999f) return false;
+  }
   return plan->params.priority >= 0.0f;
 }
 
@@ -514,9 +646,24 @@ dcv_status dcv_plan_execute(dcv_plan *plan, const dcv_image *in, dcv_image *out,
       if(!__atomic_load_n(&shared.stop, __ATOMIC_RELAXED))
       {
         dcv_tile_load(in, &tile, channels, &plan->fft, y);
+        dcv_job job = plan->job;
+        dcv_highlight highlight = plan->highlight;
+        const float *shared_tables = plan->shared;
+        dcv_psf own;
+        if(plan->grid.data)
+        {
+          float *const tables = memory + plan->thread_floats - dcv_round_floats(plan->shared_floats);
+          own = grid_at(&plan->grid, t->width, t->height, (ix + 0.5) * t->width / t->tiles_x, (iy + 0.5) * t->height / t->tiles_y,
+                        tables - dcv_round_floats(cell_floats(&plan->grid)));
+          job = make_job(&plan->params, &own);
+          job.fft = &plan->fft;
+          highlight = dcv_highlight_of(&own, job.saturation);
+          plan->solver->prepare(&job, tables);
+          shared_tables = tables;
+        }
         seconds_load += dcv_seconds() - now;
-        const bool lamps = dcv_highlight_hide(&plan->highlight, &plan->fft, channels, y, run.data_width, run.data_height, weight, scratch);
-        plan->solver->run(&plan->job, plan->shared, work, &run);
+        const bool lamps = dcv_highlight_hide(&highlight, &plan->fft, channels, y, run.data_width, run.data_height, weight, scratch);
+        plan->solver->run(&job, shared_tables, work, &run);
         for(int c = 0; c < channels && lamps; c++)
           dcv_highlight_fade(&plan->fft, weight, in, tile.x0, tile.y0, c, run.data_width, run.data_height, y[c]);
       }

@@ -25,10 +25,19 @@ static dcv_status check(const dcv_params *params, const dcv_image *in, const dcv
   return same_size(in, map) ? DCV_OK : DCV_ERROR_SIZE;
 }
 
-static dcv_status check_psf(const dcv_params *params, const dcv_psf *psf)
+/* The PSF with sum 1 as the picture sees it (params->scale): a copy, to be cleared whatever the status. */
+static dcv_status own_psf(const dcv_params *params, const dcv_psf *psf, dcv_psf *own)
 {
+  *own = (dcv_psf){ 0 };
   DCV_TRY(dcv_psf_validate(psf));
-  return psf->channels == 1 || psf->channels == params->channels ? DCV_OK : DCV_ERROR_PSF;
+  if(psf->channels != 1 && psf->channels != params->channels) return DCV_ERROR_PSF;
+  DCV_TRY(dcv_psf_copy(own, psf));
+  DCV_TRY(dcv_psf_normalise(own));
+  if(params->scale == 1.0f) return DCV_OK;
+  dcv_psf full = *own;
+  const dcv_status status = dcv_psf_reduce(own, &full, params->scale);
+  dcv_psf_clear(&full);
+  return status;
 }
 
 dcv_status dcv_refocus_halo(const dcv_params *params, const dcv_psf *psf, int32_t *halo)
@@ -41,15 +50,13 @@ dcv_status dcv_refocus_halo(const dcv_params *params, const dcv_psf *psf, int32_
 dcv_status dcv_refocus_map(const dcv_params *params, const dcv_psf *psf, const dcv_image *in, dcv_image *map, const dcv_callbacks *callbacks)
 {
   DCV_TRY(check(params, in, map));
-  DCV_TRY(check_psf(params, psf));
   if(params->noise == 0.0f) return DCV_ERROR_UNRESOLVED;
   dcv_psf own;
-  DCV_TRY(dcv_psf_copy(&own, psf));
-  dcv_status status = dcv_psf_normalise(&own);
+  dcv_status status = own_psf(params, psf, &own);
   float *const e = status == DCV_OK ? dcv_alloc_floats((size_t)in->width * in->height) : NULL;
   const int threads = dcv_threads(params->threads);
   if(status == DCV_OK && !e) status = DCV_ERROR_MEMORY;
-  if(status == DCV_OK) status = dcv_refocus_evidence(in, params->channels, &own, params->noise, threads, callbacks, e);
+  if(status == DCV_OK) status = dcv_refocus_evidence(in, params->channels, &own, params->noise * fminf(params->scale, 1.0f), threads, callbacks, e);
   if(status == DCV_OK) status = dcv_refocus_spread(e, threads, map);
   dcv_release(e);
   dcv_psf_clear(&own);
@@ -61,13 +68,11 @@ dcv_status dcv_refocus_prepare(const dcv_params *params, const dcv_psf *psf, con
                                const dcv_callbacks *callbacks)
 {
   DCV_TRY(check(params, in, map));
-  DCV_TRY(check_psf(params, psf));
   DCV_TRY(dcv_image_check(out, params->channels));
   if(!same_size(in, out)) return DCV_ERROR_SIZE;
   if(in->data == out->data) return DCV_ERROR_ARGUMENT;
   dcv_psf own;
-  DCV_TRY(dcv_psf_copy(&own, psf));
-  dcv_status status = dcv_psf_normalise(&own);
+  dcv_status status = own_psf(params, psf, &own);
   const int both = DCV_MIN(in->pixel_stride, out->pixel_stride);
   for(int y = 0; y < in->height; y++)
     for(int x = 0; x < in->width; x++)

@@ -203,3 +203,24 @@ def psf_ready(psf: Any, channels: int) -> np.ndarray:
         raise errors.PsfError("a PSF with a plane for each colour channel cannot restore a gray picture")
     check(lib.dcv_psf_normalise(psf_struct(planes)))
     return planes
+
+
+def is_grid(psf: Any) -> bool:
+    """Whether `psf` is a grid of PSFs, (rows, columns, n, n[, 3])."""
+    return np.ndim(psf) in (4, 5)
+
+
+def grid_ready(psf: Any, channels: int) -> np.ndarray:
+    """Validated planes (rows, columns, 1 or 3, n, n) of sum 1 of a grid of PSFs."""
+    array = np.asarray(psf)
+    rows, columns = array.shape[:2]
+    if not (1 <= rows <= lib.DCV_GRID_MAX and 1 <= columns <= lib.DCV_GRID_MAX):
+        raise errors.PsfError(f"a grid of PSFs has 1 to {lib.DCV_GRID_MAX} rows and columns, not {rows} x {columns}")
+    return np.stack([np.stack([psf_ready(array[row, column], channels) for column in range(columns)]) for row in range(rows)])
+
+
+def grid_struct(planes: np.ndarray) -> Any:
+    """``dcv_psf_grid *`` over the whole picture on the memory of contiguous planes, which the caller keeps alive."""
+    rows, columns, channels, size, _ = planes.shape
+    data = ffi.cast("float *", planes.ctypes.data)
+    return ffi.new("dcv_psf_grid *", {"data": data, "size": size, "channels": channels, "columns": columns, "rows": rows})

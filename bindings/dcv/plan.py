@@ -19,7 +19,10 @@ from ._core import (
     check_pixels,
     enum_names,
     ffi,
+    grid_ready,
+    grid_struct,
     image_struct,
+    is_grid,
     is_native,
     lib,
     native,
@@ -77,8 +80,8 @@ class Plan:
     ----------
     image : (M, N[, C]) array of float32 or float64
         Picture to measure the automatic parameters on (`noise`, `gradient`): scene-linear, white = 1. It is neither kept nor changed.
-    psf : (n, n) or (n, n, 3) array
-        Point spread function, n odd, values >= 0; scaled to sum 1.
+    psf : (n, n) or (n, n, 3) array, or (rows, columns, n, n[, 3]) array
+        Point spread function, n odd, values >= 0; scaled to sum 1. Or a grid of them, as for `dcv.deconvolve`.
     channel_axis : int, optional
         Axis of the colour channels; None for a gray picture.
     shape : tuple of int, optional
@@ -166,17 +169,21 @@ class Plan:
             device_memory=device_memory,
             batch=batch,
         )
-        planes = psf_ready(psf, channels)
+        grid = grid_ready(psf, channels) if is_grid(psf) else None
+        planes = psf_ready(psf, channels) if grid is None else grid[grid.shape[0] // 2, grid.shape[1] // 2]
         kernel = psf_struct(planes)
         pixels = native(array)
         call = Call(progress, log)
         call.finish(lib.dcv_params_resolve(values, image_struct(pixels), kernel, call.pointer))
         height, width = array.shape[:2] if shape is None else shape
         handle = ffi.new("dcv_plan **")
-        status = lib.dcv_plan_create(handle, values, width, height, kernel)
+        if grid is None:
+            status = lib.dcv_plan_create(handle, values, width, height, kernel)
+        else:
+            status = lib.dcv_plan_create_grid(handle, values, width, height, grid_struct(grid))
         check(status, ffi.string(lib.dcv_backend_message()).decode("utf-8", "replace") if values.backend else "")
         self._plan = handle[0]
-        self._params, self._psf = values, planes
+        self._params, self._psf = values, planes if grid is None else None
         self._channel_axis = channel_axis
         self._channels = array.shape[2]
         self._lock = threading.Lock()
@@ -239,6 +246,8 @@ class Plan:
 
     def _prepare(self, source: np.ndarray, call: Call) -> tuple[np.ndarray, np.ndarray]:
         """Map of where the PSF explains the blur, and the picture blurred by it elsewhere."""
+        if self._psf is None:
+            raise errors.ArgumentError("refocus needs one PSF, not a grid")
         quiet = Call(log=call.log)
         area = np.empty(source.shape[:2] + (1,), np.float32)
         prepared = np.empty(source.shape, np.float32)

@@ -48,8 +48,9 @@ def deconvolve(
     image : (M, N[, C]) array of float32 or float64
         Blurred picture, scene-linear, white = 1, unbounded above; negative values are data. Non-finite pixels count as unknown and are filled
         in. C is 1, 3, or with alpha 2, 4; alpha is copied. float64 is computed in float32. Integers are refused: see `from_srgb`.
-    psf : (n, n) or (n, n, 3) array
-        Point spread function, one for all channels or one for each; n odd, 1 to 127; values >= 0; scaled to sum 1.
+    psf : (n, n) or (n, n, 3) array, or (rows, columns, n, n[, 3]) array
+        Point spread function, one for all channels or one for each; n odd, 1 to 127; values >= 0; scaled to sum 1. Or a grid of PSFs with a common
+        centre, each for the middle of its part of the picture and interpolated between, where the blur varies: see `estimate_psf_grid`.
     channel_axis : int, optional
         Axis of the colour channels. None: the picture is gray and has two dimensions.
     flavour : {"fast", "normal", "best"}
@@ -89,7 +90,7 @@ def deconvolve(
     batch : int, optional
         Tiles worked on at once on the OpenCL device, as memory allows. None: by their size. The result does not depend on it.
     refocus : bool
-        Restore only where the PSF explains the blur: a sharp background beside a moving subject stays as it is.
+        Restore only where the PSF explains the blur: a sharp background beside a moving subject stays as it is. Needs one PSF, not a grid.
     return_map : bool
         With `refocus`: return also where that is.
     out : array, optional

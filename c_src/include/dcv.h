@@ -46,6 +46,7 @@ extern "C" {
 #define DCV_PSF_MAX 127
 #define DCV_ESTIMATE_MAX 33
 #define DCV_SIDE_MAX 65536
+#define DCV_GRID_MAX 64
 
 /* ---- status --------------------------------------------------------------------------------------------------------------------- */
 
@@ -249,6 +250,20 @@ DCV_API dcv_status dcv_plan_memory(const dcv_params *params, int width, int heig
 
 /* Allocates and plans everything for pictures of width x height; *plan is NULL on failure. The PSF is copied. */
 DCV_API dcv_status dcv_plan_create(dcv_plan **plan, const dcv_params *params, int width, int height, const dcv_psf *psf);
+
+/* A PSF that varies over the picture: columns x rows PSFs (1 to DCV_GRID_MAX each) of one size, row by row, each as in dcv_psf. A PSF belongs to the middle of
+ * its cell of the rectangle (left, top, width, height), in pixels of the plan's picture: the frame of which that picture is a region; width or height 0: the
+ * picture itself. Between the middles PSFs are interpolated linearly, so they need a common centre. */
+typedef struct dcv_psf_grid {
+  float *data;
+  int32_t size, channels, columns, rows;
+  float left, top, width, height;
+} dcv_psf_grid;
+
+/* As dcv_plan_create, for a PSF that varies: every tile takes the one at its middle; at least two tiles for each cell where the halo allows, blended over 32 px.
+ * Resolve the parameters with one of the PSFs. BACKEND on an OpenCL device. The halo is the largest of dcv_halo for the cells. */
+DCV_API dcv_status dcv_plan_create_grid(dcv_plan **plan, const dcv_params *params, int width, int height, const dcv_psf_grid *grid);
+DCV_API dcv_status dcv_plan_memory_grid(const dcv_params *params, int width, int height, const dcv_psf_grid *grid, uint64_t *bytes);
 
 DCV_API dcv_status dcv_plan_describe(const dcv_plan *plan, dcv_plan_info *info);
 

@@ -39,7 +39,7 @@ static double work(int w, int h)
   return n * (log2(n) + 4.0) * (n <= 420.0 * 420.0 ? 1.0 : n <= 600.0 * 600.0 ? 1.2 : 1.8);
 }
 
-void dcv_tiling_choose(dcv_tiling *tiling, int width, int height, int halo, int blend, int gap, int longest, double frame_cost)
+void dcv_tiling_choose(dcv_tiling *tiling, int width, int height, int halo, int blend, int gap, int longest, int least_x, int least_y, double frame_cost)
 {
   enum { THREADS = 4 }; /* assumed: the real number must not change the result */
   double least = INFINITY;
@@ -47,11 +47,11 @@ void dcv_tiling_choose(dcv_tiling *tiling, int width, int height, int halo, int 
   /* A core below a quarter of its surroundings' width is never worth it, nor one narrower than the blend. */
   const int core = DCV_MAX((halo + blend) / 2, 4 * blend);
   const int most_x = DCV_MAX(1, width / core), most_y = DCV_MAX(1, height / core);
-  for(int ny = 1; ny <= most_y; ny++)
+  for(int ny = DCV_MIN(least_y, most_y); ny <= most_y; ny++)
   {
     const int th = transform_side(height, ny, halo + blend, gap);
     if(th > longest && ny < most_y) continue;
-    for(int nx = 1; nx <= most_x; nx++)
+    for(int nx = DCV_MIN(least_x, most_x); nx <= most_x; nx++)
     {
       const int tw = transform_side(width, nx, halo + blend, gap);
       if(tw > longest && nx < most_x) continue;

@@ -22,8 +22,9 @@ typedef struct dcv_tiling {
 } dcv_tiling;
 
 /* Chooses the number of tiles and the transform for the least estimated work, with a few threads in mind: transforms no longer than `longest` on a
- * side unless halo and gap demand it. frame_cost: work of a tile at the frame, relative to an inner one. */
-void dcv_tiling_choose(dcv_tiling *tiling, int width, int height, int halo, int blend, int gap, int longest, double frame_cost);
+ * side unless halo and gap demand it, and at least least_x x least_y tiles where halo and blend allow. frame_cost: work of a tile at the frame, relative to an
+ * inner one. */
+void dcv_tiling_choose(dcv_tiling *tiling, int width, int height, int halo, int blend, int gap, int longest, int least_x, int least_y, double frame_cost);
 
 /* Data of tile (ix, iy) in picture coordinates, half open. */
 typedef struct dcv_tile {

@@ -71,7 +71,7 @@ size_t dcv_tv_scratch(const dcv_fft *fft, int channels);
 int dcv_noise_estimate(const dcv_image *in, int channels, float *sigma);
 int dcv_noise_level(const dcv_image *in, int channels, float *sigma);
 int dcv_noise_gradient(const dcv_image *in, int channels, float sigma, float white, float *gradient);
-void dcv_tiling_choose(dcv_tiling *tiling, int width, int height, int halo, int blend, int gap, int longest, double frame_cost);
+void dcv_tiling_choose(dcv_tiling *tiling, int width, int height, int halo, int blend, int gap, int longest, int least_x, int least_y, double frame_cost);
 dcv_tile dcv_tiling_at(const dcv_tiling *tiling, int ix, int iy);
 void dcv_tile_load(const dcv_image *in, const dcv_tile *tile, int channels, const dcv_fft *fft, float *const *planes);
 void dcv_tile_add(const dcv_tiling *tiling, int ix, int iy, int channels, const dcv_fft *fft, float *const *planes, float *ramp, dcv_image *out);

@@ -407,7 +407,7 @@ def test_tiles(size, halo, blend, channels):
     image, _y = _ops.image_struct(y)
     out, result = _ops.image_struct(np.zeros_like(y))
     tiling = ffi.new("dcv_tiling *")
-    lib.dcv_tiling_choose(tiling, size[1], size[0], halo, blend, 16, 64, 1.5)
+    lib.dcv_tiling_choose(tiling, size[1], size[0], halo, blend, 16, 64, 1, 1, 1.5)
     d = _ops.Domain(tiling.transform_height, tiling.transform_width)
     ramp = ffi.new("float[]", tiling.transform_width + tiling.transform_height)
     for iy in range(tiling.tiles_y):

@@ -41,6 +41,7 @@ from .options import (
     message,
     overwrite_option,
     path_type,
+    save_mask_file,
     save_psf_file,
     table_options,
     window_option,
@@ -146,6 +147,8 @@ class Deblur:
     depth: str
     linear: bool
     save_psf: Path | None
+    refocus: bool
+    mask: Path | None
     overwrite: bool
     report: Report
 
@@ -154,7 +157,7 @@ class Deblur:
         with watch("plan"), self.report.progress("measuring") as progress:
             plan = dcv.Plan(array, psf, channel_axis=axis, flavour=self.flavour, progress=progress, log=self.report.log, **values)
         with plan, watch("restore"), self.report.progress("restoring") as progress:
-            return plan, plan.execute(array, progress=progress, log=self.report.log)
+            return plan, plan.execute(array, refocus=self.refocus, progress=progress, log=self.report.log)
 
     def file(self, source: Path, output: Path) -> dict[str, Any]:
         """Restore one file; returns what --json tells about it."""
@@ -207,6 +210,12 @@ class Deblur:
         if self.save_psf:
             save_psf_file(self.save_psf, psf, {**told["psf"], "of": source.name}, self.overwrite)
             told["psf"]["file"] = self.save_psf
+        if plan.map is not None:
+            told["refocus"] = {"restored_share": round(float(plan.map.mean()), 4)}
+            report.detail(f"{source}: the PSF explains {100 * plan.map.mean():.0f} % of the picture")
+            if self.mask:
+                save_mask_file(self.mask, plan.map, self.overwrite)
+                told["refocus"]["mask"] = self.mask
         for note in notes:
             report.note(f"{output}: {note}")
         told["plan"] = dataclasses.asdict(plan.info)
@@ -245,6 +254,8 @@ def cli() -> None:
 )
 @click.option("--depth", type=click.Choice(["keep", *pictures.DEPTHS]), default="keep", show_default=True, help="Depth of the output.")
 @click.option("--save-psf", type=path_type, help="Write the PSF used: .tif (lossless) or .png (16 bits).")
+@click.option("--refocus", is_flag=True, help="Restore only where the PSF explains the blur; the rest stays as it is.")
+@click.option("--mask", type=path_type, help="With --refocus: write where that is, white for restored, as gray .png or .tif of 16 bits.")
 @linear_option
 @overwrite_option
 @common_options
@@ -257,6 +268,8 @@ def deblur(
     flavour: str,
     depth: str,
     save_psf: Path | None,
+    refocus: bool,
+    mask: Path | None,
     linear: bool,
     overwrite: bool,
     quiet: bool,
@@ -272,14 +285,17 @@ def deblur(
     if psf_path and (blur_size or window):
         raise click.UsageError("--psf needs neither --blur-size nor --window")
     batch = len(inputs) > 1 or output.is_dir()
-    if batch and save_psf and len(inputs) > 1:
-        raise click.UsageError("--save-psf is for one picture")
+    for name, path in (("--save-psf", save_psf), ("--mask", mask)):
+        if path and len(inputs) > 1:
+            raise click.UsageError(f"{name} is for one picture")
+        if path and path.suffix.lower() not in (".tif", ".tiff", ".png"):
+            raise click.UsageError(f"{name} writes .tif or .png")
+    if mask and not refocus:
+        raise click.UsageError("--mask goes with --refocus")
     if batch and output.exists() and not output.is_dir():
         raise click.UsageError(f"several pictures need a folder to go to, and {output} is a file")
     if not batch and output.suffix.lower() not in pictures.SUFFIXES:
         raise click.UsageError(f"{output.name}: unknown format, end the name with {', '.join(pictures.SUFFIXES)}")
-    if save_psf and save_psf.suffix.lower() not in (".tif", ".tiff", ".png"):
-        raise click.UsageError("--save-psf writes .tif or .png")
     if batch and len({path.name for path in inputs}) < len(inputs):
         raise click.UsageError("two inputs have the same name")
     size = blur_size or "auto"
@@ -287,9 +303,10 @@ def deblur(
     psf = dcv.psf.load(psf_path) if psf_path else None
     if batch:
         output.mkdir(parents=True, exist_ok=True)
-    if save_psf:
-        check_output(save_psf, inputs, overwrite)
-    job = Deblur(psf, str(psf_path), size, window, flavour, values, depth, linear, save_psf, overwrite, report)
+    for path in (save_psf, mask):
+        if path:
+            check_output(path, inputs, overwrite)
+    job = Deblur(psf, str(psf_path), size, window, flavour, values, depth, linear, save_psf, refocus, mask, overwrite, report)
 
     told: list[dict[str, Any]] = []
     codes: list[int] = []

@@ -142,3 +142,17 @@ def save_psf_file(path: Path, psf: np.ndarray, metadata: dict[str, Any], overwri
     data = dcv.psf.encode(psf, metadata, path.suffix)
     with atomic(path, overwrite=overwrite) as (stream, _):
         stream.write(data)
+
+
+def save_mask_file(path: Path, mask: np.ndarray, overwrite: bool) -> None:
+    """A map (M, N) of 0 to 1 as a gray picture of 16 bits, TIFF or PNG by its suffix."""
+    codes = np.rint(mask * 65535).astype(np.uint16)
+    with atomic(path, overwrite=overwrite) as (stream, _):
+        if path.suffix.lower() == ".png":
+            import imagecodecs
+
+            stream.write(imagecodecs.png_encode(codes))
+        else:
+            import tifffile
+
+            tifffile.imwrite(stream, codes, compression="zlib", photometric="minisblack")
