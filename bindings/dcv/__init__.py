@@ -13,6 +13,7 @@ from ._core import lib as _lib
 from .devices import Device, devices
 from .errors import DcvError
 from .estimation import PsfEstimate, Scale, choose_window, estimate_noise, estimate_psf
+from .grid import PsfGrid, estimate_psf_grid
 from .params import Parameter
 from .params import table as parameters
 from .plan import Plan, PlanInfo, Result
@@ -39,6 +40,7 @@ __all__ = [
     "Plan",
     "PlanInfo",
     "PsfEstimate",
+    "PsfGrid",
     "Result",
     "Scale",
     "build_info",
@@ -48,6 +50,7 @@ __all__ = [
     "errors",
     "estimate_noise",
     "estimate_psf",
+    "estimate_psf_grid",
     "from_srgb",
     "max_threads",
     "parameters",

@@ -77,7 +77,7 @@ static double power(const float *values, int n, double fy, double fx)
   return re * re + im * im;
 }
 
-void dcv_refocus_make_profiles(const dcv_refocus_kernels kernels, const dcv_psf *psf, dcv_refocus_profiles profiles)
+void dcv_refocus_make_profiles(dcv_refocus_kernels kernels, const dcv_psf *psf, dcv_refocus_profiles profiles)
 {
   const size_t n2 = (size_t)psf->size * psf->size;
   memset(profiles, 0, sizeof(dcv_refocus_profiles));
@@ -111,7 +111,7 @@ void dcv_refocus_make_profiles(const dcv_refocus_kernels kernels, const dcv_psf 
       }
 }
 
-void dcv_refocus_footprint(const dcv_refocus_kernels kernels, int radii[OCTAVES])
+void dcv_refocus_footprint(dcv_refocus_kernels kernels, int radii[OCTAVES])
 {
   double variance[OCTAVES] = { 0.0 }, most = 0.0;
   for(int r = 0; r < OCTAVES; r++)
@@ -140,10 +140,10 @@ typedef struct model {
 } model;
 enum { MODELS = PROFILES * CONTRASTS + 1 };
 
-typedef struct bank {
+typedef struct filter_bank {
   model models[2][ORIENTATIONS][MODELS];
   int radii[OCTAVES];
-} bank;
+} filter_bank;
 
 static model model_of(const double v[OCTAVES])
 {
@@ -154,7 +154,7 @@ static model model_of(const double v[OCTAVES])
   return m;
 }
 
-static void make_bank(const dcv_refocus_kernels kernels, const dcv_psf *psf, bank *bank)
+static void make_bank(dcv_refocus_kernels kernels, const dcv_psf *psf, filter_bank *bank)
 {
   dcv_refocus_profiles profiles;
   dcv_refocus_make_profiles(kernels, psf, profiles);
@@ -277,7 +277,7 @@ static void tile_box(const dcv_fft *fft, int q, float *a, float *rest)
 }
 
 /* The real spectra of all kernels, height x columns floats each. plane: scratch. */
-static void kernel_spectra(const dcv_refocus_kernels kernels, const dcv_fft *fft, float *plane, float *spectra)
+static void kernel_spectra(dcv_refocus_kernels kernels, const dcv_fft *fft, float *plane, float *spectra)
 {
   for(int k = 0; k < ORIENTATIONS * OCTAVES; k++)
   {
@@ -296,7 +296,7 @@ static void kernel_spectra(const dcv_refocus_kernels kernels, const dcv_fft *fft
 }
 
 /* Evidence of the core pixels of a tile, with the picture's luminance over the noise in planes[0]; planes: 1 + OCTAVES, and 3 for the sums. */
-static void tile_evidence(const dcv_fft *fft, const bank *bank, const float *spectra, int margin, int width, int height, float *const *planes, float *rest,
+static void tile_evidence(const dcv_fft *fft, const filter_bank *bank, const float *spectra, int margin, int width, int height, float *const *planes, float *rest,
                           float *e, int stride)
 {
   dcv_fft_forward(fft, planes[0]);
@@ -327,8 +327,8 @@ static void tile_evidence(const dcv_fft *fft, const bank *bank, const float *spe
 dcv_status dcv_refocus_evidence(const dcv_image *in, int channels, const dcv_psf *psf, float noise, int threads, const dcv_callbacks *callbacks, float *e)
 {
   dcv_refocus_kernels *const kernels = dcv_alloc(sizeof(dcv_refocus_kernels));
-  bank *const models = dcv_alloc(sizeof(bank));
-  dcv_status status = kernels && models ? dcv_refocus_make_kernels(*kernels) : DCV_ERROR_MEMORY;
+  filter_bank *const bank = dcv_alloc(sizeof(filter_bank));
+  dcv_status status = kernels && bank ? dcv_refocus_make_kernels(*kernels) : DCV_ERROR_MEMORY;
   dcv_fft fft = { 0 };
   float *spectra = NULL, *memory = NULL;
   enum { PLANES = 2 + OCTAVES };
@@ -336,8 +336,8 @@ dcv_status dcv_refocus_evidence(const dcv_image *in, int channels, const dcv_psf
   int margin = 0, core_x = 0, core_y = 0;
   if(status == DCV_OK)
   {
-    make_bank(*kernels, psf, models);
-    for(int r = 0; r < OCTAVES; r++) margin = DCV_MAX(margin, HALF + 2 * models->radii[r]);
+    make_bank(*kernels, psf, bank);
+    for(int r = 0; r < OCTAVES; r++) margin = DCV_MAX(margin, HALF + 2 * bank->radii[r]);
     const int wide = dcv_fft_fast_size(DCV_MIN(in->width + 2 * margin, LONGEST)), high = dcv_fft_fast_size(DCV_MIN(in->height + 2 * margin, LONGEST));
     core_x = wide - 2 * margin, core_y = high - 2 * margin;
     status = dcv_fft_init(&fft, wide, high, 1);
@@ -373,7 +373,7 @@ dcv_status dcv_refocus_evidence(const dcv_image *in, int channels, const dcv_psf
         const int x0 = ix * core_x, y0 = iy * core_y;
         load_grey(in, channels, scale, x0 - margin, y0 - margin, &fft, planes[0]);
         dcv_boundary_fill_holes(&fft, planes[0], fft.width, fft.height, planes[1]);
-        tile_evidence(&fft, models, spectra, margin, DCV_MIN(core_x, in->width - x0), DCV_MIN(core_y, in->height - y0), planes, planes[0] + PLANES * fft.plane,
+        tile_evidence(&fft, bank, spectra, margin, DCV_MIN(core_x, in->width - x0), DCV_MIN(core_y, in->height - y0), planes, planes[0] + PLANES * fft.plane,
                       e + (size_t)y0 * in->width + x0, in->width);
         const int count = __atomic_add_fetch(&done, 1, __ATOMIC_RELAXED);
         if(thread == 0) dcv_progress(callbacks, 0.9 * count / (tiles_x * tiles_y));
@@ -383,7 +383,7 @@ dcv_status dcv_refocus_evidence(const dcv_image *in, int channels, const dcv_psf
   dcv_release(memory);
   dcv_release(spectra);
   dcv_fft_clear(&fft);
-  dcv_release(models);
+  dcv_release(bank);
   dcv_release(kernels);
   return status;
 }

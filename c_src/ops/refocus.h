@@ -29,10 +29,10 @@ dcv_status dcv_refocus_make_kernels(dcv_refocus_kernels kernels);
 
 /* profiles[sharp, blurred][orientation][edges at five angles, texture][octave], the largest of each 1; |K|^2 is the mean over the PSF's channels. */
 typedef double dcv_refocus_profiles[2][DCV_REFOCUS_ORIENTATIONS][DCV_REFOCUS_PROFILES][DCV_REFOCUS_OCTAVES];
-void dcv_refocus_make_profiles(const dcv_refocus_kernels kernels, const dcv_psf *psf, dcv_refocus_profiles profiles);
+void dcv_refocus_make_profiles(dcv_refocus_kernels kernels, const dcv_psf *psf, dcv_refocus_profiles profiles);
 
 /* Radius of the two boxes that give the energies of each octave the footprint of the lowest. */
-void dcv_refocus_footprint(const dcv_refocus_kernels kernels, int radii[DCV_REFOCUS_OCTAVES]);
+void dcv_refocus_footprint(dcv_refocus_kernels kernels, int radii[DCV_REFOCUS_OCTAVES]);
 
 /* e of a picture, width x height floats. */
 dcv_status dcv_refocus_evidence(const dcv_image *in, int channels, const dcv_psf *psf, float noise, int threads, const dcv_callbacks *callbacks, float *e);

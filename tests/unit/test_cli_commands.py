@@ -257,6 +257,11 @@ USAGE = [
     ("deblur", "in.png", "out.png", "--flavour", "great"),
     ("deblur", "in.png", "out.png", "--priority", "2"),
     ("deblur", "in.png", "out.png", "--depth", "12"),
+    ("deblur", "in.png", "out.png", "--mask", "mask.png"),
+    ("deblur", "in.png", "out.png", "--refocus", "--mask", "mask.jpg"),
+    ("deblur", "in.png", "out.png", "--grid", "3"),
+    ("deblur", "in.png", "out.png", "--grid", "0x3"),
+    ("deblur", "in.png", "out.png", "--grid", "2x2", "--refocus"),
     ("deblur", "in.png", "out.png", "--save-psf", "psf.jpg"),
     ("deblur", "a.png", "b.png", "folder", "--save-psf", "psf.tif"),
     ("deblur", "a.png", "sub/a.png", "folder"),
@@ -331,3 +336,26 @@ def test_wisdom_is_kept_and_harmless(run, folder: Path, tmp_path: Path, monkeypa
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert run("deblur", folder / "blurred.png", tmp_path / "c.png", "--psf", folder / "psf.tif", "-q").err == ""
+
+
+def test_refocus_writes_its_mask(run, folder: Path, tmp_path: Path) -> None:
+    done = run(
+        "deblur", folder / "blurred.tif", tmp_path / "out.tif", "--psf", folder / "psf.tif", "--refocus", "--mask", tmp_path / "mask.png", "--json",
+        "--planning", "estimate",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    mask = imagecodecs.png_decode((tmp_path / "mask.png").read_bytes())
+    assert mask.shape == (120, 160)
+    assert mask.dtype == np.uint16
+    share = done.json["files"][0]["refocus"]["restored_share"]
+    assert share == pytest.approx(mask.mean() / 65535, abs=1e-3)
+    assert share > 0.8
+
+
+def test_grid(run, folder: Path, tmp_path: Path) -> None:
+    done = run("deblur", folder / "blurred.tif", tmp_path / "out.tif", "--grid", "2x1", "--blur-size", 7, "--json", "--planning", "estimate")
+    assert done.code == 0, done.err
+    told = done.json["files"][0]
+    assert len(told["psf"]["cells"]) == 1
+    assert len(told["psf"]["cells"][0]) == 2
+    assert tifffile.imread(tmp_path / "out.tif").shape == (120, 160, 3)

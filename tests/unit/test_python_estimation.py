@@ -131,3 +131,27 @@ def test_window_finds_structure_in_both_directions_without_clipping() -> None:
     across = min(x + width, 1180) - max(x, 780)
     down = min(y + height, 940) - max(y, 540)
     assert across * down > 0.8 * width * height
+
+
+def test_grid_of_estimates(psf: np.ndarray, blurred: np.ndarray) -> None:
+    seen: list[float] = []
+    wide = np.concatenate([blurred, np.full_like(blurred, 0.4)], axis=1)  # the right half tells nothing
+    wide += 0.003 * np.random.default_rng(2).normal(size=wide.shape).astype(np.float32)
+    result = dcv.estimate_psf_grid(wide, grid=(1, 4), channel_axis=-1, progress=seen.append)
+    assert result.psf.shape[:2] == (1, 4)
+    assert seen == sorted(seen)
+    assert seen[-1] == pytest.approx(1)
+    assert result.trusted[0, :2].any()
+    assert not result.trusted[0, 3]
+    assert correlation(result.psf[0, 3], psf) > 0.7
+    dcv.psf.validate(result.psf[0, 3])
+    x, y, width, height = result.cells[0][3].window
+    assert x >= 3 * 130 - 20
+    assert x + width <= 520
+    assert y + height <= 260
+
+
+@pytest.mark.parametrize("grid", [(0, 1), (1, 65), (9, 1)])
+def test_grid_that_does_not_fit(blurred: np.ndarray, grid: tuple[int, int]) -> None:
+    with pytest.raises(dcv.errors.ArgumentError, match="grid"):
+        dcv.estimate_psf_grid(blurred, 9, grid, channel_axis=-1)

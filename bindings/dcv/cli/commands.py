@@ -33,6 +33,7 @@ from .options import (
     FAILED,
     INTERRUPTED,
     SOME_FAILED,
+    GridType,
     blur_size_option,
     check_output,
     check_window_size,
@@ -114,6 +115,27 @@ def estimate(picture: pictures.Picture, blur_size: BlurSize, window: Any, values
     return result
 
 
+def estimate_grid(picture: pictures.Picture, blur_size: BlurSize, grid: tuple[int, int], values: dict[str, Any], report: Report) -> dcv.PsfGrid:
+    """Stage 1 on the cells of a grid (columns, rows)."""
+    array, axis = array_and_axis(picture.pixels)
+    with report.progress("estimating the blur") as progress:
+        result = dcv.estimate_psf_grid(
+            array,
+            blur_size,
+            (grid[1], grid[0]),
+            channel_axis=axis,
+            per_channel=values.get("blur") == "per-channel" and axis is not None,
+            noise=values.get("noise") or None,
+            threads=values.get("threads"),
+            planning=values.get("planning"),
+            progress=progress,
+            log=report.log,
+        )
+    if not result.trusted.all():
+        report.note(f"{picture.path}: {np.count_nonzero(~result.trusted)} of {result.trusted.size} cells take their neighbours' PSF")
+    return result
+
+
 def describe_estimate(result: dcv.PsfEstimate) -> dict[str, Any]:
     """For --json and the metadata of a PSF file."""
     return {
@@ -141,6 +163,7 @@ class Deblur:
     psf: np.ndarray | None
     psf_name: str
     blur_size: BlurSize
+    grid: tuple[int, int] | None
     window: tuple[int, int, int, int] | None
     flavour: str
     values: dict[str, Any]
@@ -183,7 +206,17 @@ class Deblur:
             with watch("noise"):
                 values |= coding_noise(picture)
         psf = self.psf
-        if psf is None:
+        if psf is None and self.grid:
+            with watch("estimate"):
+                cells = estimate_grid(picture, self.blur_size, self.grid, values, report)
+            psf = cells.psf
+            told["psf"] = {
+                "source": "estimated",
+                "size": psf.shape[2],
+                "cells": [[describe_estimate(cell) for cell in row] for row in cells.cells],
+                "trusted": cells.trusted.tolist(),
+            }
+        elif psf is None:
             with watch("estimate"):
                 estimated = estimate(picture, self.blur_size, self.window, values, report)
             psf = estimated.psf
@@ -246,6 +279,7 @@ def cli() -> None:
 @click.option("--psf", "psf_path", type=path_type, help="Restore with this PSF instead of estimating one.")
 @blur_size_option
 @window_option
+@click.option("--grid", type=GridType(), metavar="CxR", help="Estimate a blur that varies over the picture: one PSF in each of so many columns and rows.")
 @click.option("--flavour", type=click.Choice(list(FLAVOURS)), default="normal", show_default=True, help="Quality against time.")
 @table_options(
     *(name for name in TABLE if name != "channels"),
@@ -265,6 +299,7 @@ def deblur(
     psf_path: Path | None,
     blur_size: BlurSize | None,
     window: tuple[int, int, int, int] | None,
+    grid: tuple[int, int] | None,
     flavour: str,
     depth: str,
     save_psf: Path | None,
@@ -282,8 +317,10 @@ def deblur(
     OUT is a file, or for several IN a folder. TIFF, PNG and JPEG; the suffix of OUT says which. Depth, alpha, ICC profile, EXIF and XMP are kept.
     """
     report = Report(quiet, verbose)
-    if psf_path and (blur_size or window):
-        raise click.UsageError("--psf needs neither --blur-size nor --window")
+    if psf_path and (blur_size or window or grid):
+        raise click.UsageError("--psf needs neither --blur-size nor --window nor --grid")
+    if grid and (window or save_psf or refocus):
+        raise click.UsageError("--grid goes with neither --window nor --save-psf nor --refocus, which are for one PSF")
     batch = len(inputs) > 1 or output.is_dir()
     for name, path in (("--save-psf", save_psf), ("--mask", mask)):
         if path and len(inputs) > 1:
@@ -306,7 +343,7 @@ def deblur(
     for path in (save_psf, mask):
         if path:
             check_output(path, inputs, overwrite)
-    job = Deblur(psf, str(psf_path), size, window, flavour, values, depth, linear, save_psf, refocus, mask, overwrite, report)
+    job = Deblur(psf, str(psf_path), size, grid, window, flavour, values, depth, linear, save_psf, refocus, mask, overwrite, report)
 
     told: list[dict[str, Any]] = []
     codes: list[int] = []

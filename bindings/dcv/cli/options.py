@@ -105,6 +105,24 @@ class BlurSizeType(click.ParamType):  # type: ignore[type-arg]  # generic from c
         return size
 
 
+class GridType(click.ParamType):  # type: ignore[type-arg]
+    """COLUMNSxROWS, at least 1 of each."""
+
+    name = "columns x rows"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Two whole numbers."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            columns, rows = (int(part) for part in value.lower().split("x"))
+        except ValueError:
+            self.fail(f"{value!r} is not COLUMNSxROWS, for example 3x3", param, ctx)
+        if not (1 <= columns <= 64 and 1 <= rows <= 64):
+            self.fail(f"{value!r}: 1 to 64 columns and rows", param, ctx)
+        return columns, rows
+
+
 blur_size_option = click.option(
     "--blur-size",
     type=BlurSizeType(),
