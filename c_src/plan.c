@@ -21,6 +21,8 @@
 
 enum { BLEND = 8, GRID_BLEND = 16, LONGEST = 1024 };
 
+dcv_blind_open *const dcv_blind_backends[] = { NULL, dcv_cl_blind_open };
+const char *(*const dcv_blind_message)(void) = dcv_cl_message;
 const dcv_solver *const dcv_solvers[] = { &dcv_solver_admm, &dcv_solver_mm, &dcv_solver_pam, &dcv_solver_pd, &dcv_solver_rl };
 
 struct dcv_plan {

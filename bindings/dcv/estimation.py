@@ -65,6 +65,8 @@ def estimate_psf(
     noise: float | None = None,
     threads: int | None = None,
     planning: str | None = None,
+    backend: str | None = None,
+    device: int | None = None,
     progress: Progress | None = None,
     log: Log | None = None,
 ) -> PsfEstimate:
@@ -85,8 +87,10 @@ def estimate_psf(
         One PSF for each colour channel in place of one for all.
     noise : float, 0 to 1, optional
         Standard deviation of the noise relative to white. None: measured on the window.
-    threads, planning, progress, log
+    threads, planning, device, progress, log
         As for `dcv.deconvolve`.
+    backend : {"cpu", "opencl"}, optional
+        Whether an OpenCL device takes part at the larger scales. Where it fails, the log says so and the processor goes on.
 
     Returns
     -------
@@ -112,6 +116,8 @@ def estimate_psf(
         blur="per-channel" if per_channel else "shared",
         threads=threads,
         planning=planning,
+        backend=backend,
+        device=device,
     )
     sample = native(array[y : y + height, x : x + width])
     call = Call(progress, log)

@@ -86,6 +86,13 @@ dcv_status dcv_cl_copy(dcv_cl *cl, void *from, void *to)
   return DCV_ERROR_BACKEND;
 }
 
+dcv_status dcv_cl_blind_open(dcv_blind_device **device, int number, const dcv_blind_level *level)
+{
+  (void)number, (void)level;
+  *device = NULL;
+  return DCV_ERROR_BACKEND;
+}
+
 void *dcv_cl_cache_export(size_t *bytes)
 {
   *bytes = 0;

@@ -10,6 +10,7 @@
 #define DCV_CL_CL_H
 
 #include "ops/tile.h"
+#include "solve/blind.h"
 #include "solve/solver.h"
 
 /* Where to run: device number `device` in a context of the library's own, or, unless context is NULL, what a caller hands in (cl_context, cl_device_id,
@@ -42,6 +43,9 @@ dcv_status dcv_cl_too_small(uint64_t needed, uint64_t offered);
 int dcv_cl_devices(dcv_device *list, int most);
 
 dcv_status dcv_cl_bandwidth(int device, double *bytes_per_second);
+
+/* Step 1 of one level of stage 1 on device `number`; uses level->Y as scratch. BACKEND, MEMORY. */
+dcv_status dcv_cl_blind_open(dcv_blind_device **device, int number, const dcv_blind_level *level);
 
 /* What the target's device has: sets target->memory (nine tenths of it), largest and processor. */
 dcv_status dcv_cl_room(dcv_cl_target *target);

@@ -17,7 +17,7 @@
   X(clCreateCommandQueue) X(clReleaseCommandQueue) X(clCreateBuffer) X(clReleaseMemObject) X(clGetMemObjectInfo)                       \
   X(clCreateProgramWithSource) X(clCreateProgramWithBinary) X(clBuildProgram) X(clGetProgramBuildInfo) X(clGetProgramInfo)                   \
   X(clRetainProgram) X(clReleaseProgram) X(clCreateKernel) X(clReleaseKernel) X(clSetKernelArg) X(clEnqueueNDRangeKernel) X(clEnqueueWriteBuffer)                                 \
-  X(clEnqueueReadBuffer) X(clEnqueueCopyBuffer) X(clEnqueueCopyImage) X(clEnqueueFillBuffer) X(clEnqueueCopyImageToBuffer) X(clEnqueueCopyBufferToImage)                             \
+  X(clEnqueueReadBuffer) X(clEnqueueReadBufferRect) X(clEnqueueWriteBufferRect) X(clEnqueueCopyBuffer) X(clEnqueueCopyImage) X(clEnqueueFillBuffer) X(clEnqueueCopyImageToBuffer) X(clEnqueueCopyBufferToImage)                             \
   X(clEnqueueMapBuffer) X(clEnqueueUnmapMemObject) X(clEnqueueMarkerWithWaitList) X(clWaitForEvents) X(clReleaseEvent) X(clFinish)
 
 #define DCV_CL_FIELD(name) __typeof__(&name) p_##name;
@@ -55,6 +55,8 @@ bool dcv_opencl_load(void);
 #define clSetKernelArg dcv_opencl_table.p_clSetKernelArg
 #define clEnqueueNDRangeKernel dcv_opencl_table.p_clEnqueueNDRangeKernel
 #define clEnqueueWriteBuffer dcv_opencl_table.p_clEnqueueWriteBuffer
+#define clEnqueueReadBufferRect dcv_opencl_table.p_clEnqueueReadBufferRect
+#define clEnqueueWriteBufferRect dcv_opencl_table.p_clEnqueueWriteBufferRect
 #define clEnqueueReadBuffer dcv_opencl_table.p_clEnqueueReadBuffer
 #define clEnqueueCopyBuffer dcv_opencl_table.p_clEnqueueCopyBuffer
 #define clEnqueueCopyImage dcv_opencl_table.p_clEnqueueCopyImage

@@ -203,7 +203,8 @@ DCV_API dcv_status dcv_estimate_size(const dcv_params *params, const dcv_image *
 
 /* Estimates the PSF of `window` (the sample, not the whole picture; both sides at least psf->size and 16). psf->size (odd, 3 to 33),
  * psf->channels (1, or as params->channels with blur per-channel) and its memory are the caller's. Uses params: channels, noise, blur,
- * planning, threads. The result may be NULL; else its struct_size must be set. On any status but OK, psf->data is untouched. */
+ * planning, threads, backend, device (an OpenCL device takes the largest part of the work at the larger scales; where it fails the log says so and
+ * the processor goes on). The result may be NULL; else its struct_size must be set. On any status but OK, psf->data is untouched. */
 DCV_API dcv_status dcv_estimate_psf(const dcv_params *params, const dcv_image *window, dcv_psf *psf, const dcv_callbacks *callbacks,
                                     dcv_estimate_result *result);
 

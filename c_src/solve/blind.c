@@ -26,6 +26,7 @@
 #define GAMMA 2.0f    /* weight of ||k||^2 */
 #define GAMMA_FIT 0.2f /* in dcv_blind_fit */
 #define BETA_TRIAL 16.0f /* of a trial */
+#define OFFLOAD (96 * 96) /* pixels of a level from which a device is faster in spite of the time that it takes to start a kernel */
 #define PRUNE 0.03f   /* of the peak, in dcv_blind_psf */
 #define ISLAND 0.05   /* of the sum: smaller islands of the PSF are noise */
 enum { STEPS = 20, STEPS_FIT = 40 /* of the projected gradient */, SHIFT = 2 };
@@ -148,8 +149,17 @@ dcv_status dcv_blind_level_init(dcv_blind_level *level, int planning)
   return status;
 }
 
+void dcv_blind_level_offload(dcv_blind_level *level, const dcv_params *params, const dcv_callbacks *callbacks)
+{
+  dcv_blind_open *const open = dcv_blind_backends[params->backend];
+  if(!open || level->fft.width * level->fft.height < OFFLOAD) return;
+  if(open(&level->device, params->device, level) != DCV_OK) dcv_log(callbacks, DCV_LOG_WARNING, dcv_blind_message());
+}
+
 void dcv_blind_level_clear(dcv_blind_level *level)
 {
+  if(level->device) level->device->destroy(level->device);
+  level->device = NULL;
   dcv_fft_clear(&level->fft);
   dcv_fft_clear(&level->small);
 }
@@ -208,6 +218,7 @@ void dcv_blind_level_prepare(dcv_blind_level *level, float *rows)
   dcv_otf_difference(fft->width, fft->columns, rows);
   for(int j = 0; j < fft->columns; j++) level->dx[2 * j] = level->dx[2 * j + 1] = rows[j];
   dcv_otf_difference(fft->height, fft->height, level->dy);
+  if(level->device) level->device->stale = true;
 }
 
 /* ---- step 1 ---------------------------------------------------------------------------------------------------------------------- */
@@ -294,10 +305,15 @@ static void transfer(const dcv_fft *fft, const float *k, int n, float scale, flo
 static float sharpen(const dcv_blind_level *level, const dcv_blind_work *work, const float *k, int n, float lam, float beta_max)
 {
   const dcv_fft *fft = &level->fft;
+  float beta = 2.0f * lam;
+  if(level->device && level->device->sharpen(level->device, level, k, n, lam, beta_max, work->x))
+  {
+    while(beta < beta_max) beta *= 2.0f;
+    return beta / 2.0f;
+  }
   transfer(fft, k, n, 1.0f, work->a);
   data_terms(fft, level->Y, work->a, work->b);
   memcpy(work->x, level->filled, sizeof(float) * fft->plane);
-  float beta = 2.0f * lam;
   for(; beta < beta_max; beta *= 2.0f)
   {
     edges(fft, work->x, lam / beta, work->rows);

@@ -11,8 +11,24 @@
 
 enum { DCV_BLIND_VALUES = DCV_ESTIMATE_MAX * DCV_ESTIMATE_MAX, DCV_BLIND_SCALES = 8 };
 
+/* What computes step 1 of a level in place of the processor; the formulas are the same. */
+typedef struct dcv_blind_level dcv_blind_level;
+typedef struct dcv_blind_device dcv_blind_device;
+struct dcv_blind_device {
+  /* x <- the sharp estimate, with beta up to beta_max. False when it failed, now or before: the processor does it then. Any thread. */
+  bool (*sharpen)(dcv_blind_device *device, const dcv_blind_level *level, const float *k, int n, float lam, float beta_max, float *x);
+  void (*destroy)(dcv_blind_device *device);
+  bool stale, failed; /* stale: the level's data have changed */
+  char failure[128];
+};
+typedef dcv_status dcv_blind_open(dcv_blind_device **device, int number, const dcv_blind_level *level);
+
+/* Indexed by params.backend, NULL for the processor; and what the last failure of this thread was. In plan.c. */
+extern dcv_blind_open *const dcv_blind_backends[];
+extern const char *(*const dcv_blind_message)(void);
+
 /* One scale of the window: its data, their transforms, and what else does not change between rounds. */
-typedef struct dcv_blind_level {
+struct dcv_blind_level {
   dcv_fft fft, small; /* of the window; of twice the PSF */
   int width, height;  /* of the window */
   int size;           /* of the largest PSF at this scale */
@@ -20,7 +36,8 @@ typedef struct dcv_blind_level {
   float *filled;      /* the window, continued periodically */
   float *Y, *slope_x, *slope_y; /* spectra of it and of its gradient */
   float *dx, *dy;     /* |D|^2 = dx + dy; each value of dx twice, for real and imaginary part */
-} dcv_blind_level;
+  dcv_blind_device *device; /* or NULL */
+};
 
 /* Memory of one thread. */
 typedef struct dcv_blind_work {
@@ -38,6 +55,8 @@ void dcv_blind_level_layout(dcv_blind_level *level, int width, int height, int s
 dcv_status dcv_blind_level_init(dcv_blind_level *level, int planning);
 void dcv_blind_level_clear(dcv_blind_level *level);
 size_t dcv_blind_level_floats(const dcv_blind_level *level);
+/* Gives step 1 of a level, with its plans and memory, to the backend if it is large enough for that to pay. */
+void dcv_blind_level_offload(dcv_blind_level *level, const dcv_params *params, const dcv_callbacks *callbacks);
 /* Hands out `memory`, DCV_ALIGN-aligned. */
 void dcv_blind_level_use(dcv_blind_level *level, float *memory);
 /* Everything derived from level->filled, whose first width x height pixels are the caller's. */

@@ -528,6 +528,8 @@ static dcv_status estimate(estimation *e, const dcv_params *params, const dcv_im
 
 static void close_estimation(estimation *e)
 {
+  for(int i = 0; i < e->planned; i++)
+    if(e->level[i].device && e->level[i].device->failed) dcv_log(e->callbacks, DCV_LOG_WARNING, e->level[i].device->failure);
   while(e->planned > 0) dcv_blind_level_clear(&e->level[--e->planned]);
   dcv_release(e->memory);
 }
@@ -605,6 +607,7 @@ dcv_status dcv_estimate_psf(const dcv_params *params, const dcv_image *window, d
   DCV_TRY(lay_out(&e, params, window->width, window->height, psf->size));
   e.callbacks = callbacks;
   DCV_TRY(open_estimation(&e, params));
+  for(int i = 0; i < e.levels; i++) dcv_blind_level_offload(&e.level[i], params, callbacks);
   if(result) *result = (dcv_estimate_result){ .struct_size = sizeof(*result) };
   const dcv_status status = dcv_cancelled(callbacks) ? DCV_ERROR_CANCELLED : estimate(&e, params, window, psf, result);
   close_estimation(&e);

@@ -19,6 +19,7 @@ typedef struct {
 typedef struct { int status, create_status, tiles, batch, asked, reports, falls, warnings; long calls; double progress; int64_t unknown, clipped; uint64_t bytes; const char *message; } cl_answer;
 void cl_restore(const cl_call *call, const float *in, float *out, const float *psf, cl_answer *answer);
 void cl_restore_there(const cl_call *call, void *in, void *out, const float *psf, void *context, void *device, void *queue, cl_answer *answer);
+int cl_estimate(int backend, long fail_at, int side, const float *in, int size, float *psf, cl_answer *answer);
 int dcv_devices(void *list, int most);
 void *dcv_devices_cache_export(size_t *bytes);
 int dcv_devices_cache_import(const void *data, size_t bytes);
@@ -95,6 +96,23 @@ static void cl_restore(const cl_call *call, const float *in, float *out, const f
   finish(plan, plan ? (int)dcv_plan_execute(plan, &from, &to, &callbacks, &result) : answer->create_status, &result, before, answer);
 }
 
+static int cl_estimate(int backend, long fail_at, int side, const float *in, int size, float *psf, cl_answer *answer)
+{
+  dcv_params params;
+  dcv_params_init(&params);
+  params.backend = backend, params.channels = 1, params.planning = 0, params.threads = 2;
+  const dcv_image from = { (float *)in, side, side, 1, side };
+  dcv_psf out = { psf, size, 1 };
+  listener listens = { 0, answer };
+  const dcv_callbacks callbacks = { .progress = progress, .cancelled = cancelled, .log = log_message, .user = &listens };
+  const long before = dcv_cl_count();
+  dcv_cl_fail_at(fail_at);
+  const int status = dcv_estimate_psf(&params, &from, &out, &callbacks, NULL);
+  dcv_cl_fail_at(0);
+  answer->calls = dcv_cl_count() - before;
+  return status;
+}
+
 static void cl_restore_there(const cl_call *call, void *in, void *out, const float *psf, void *context, void *device, void *queue, cl_answer *answer)
 {
   const dcv_params params = params_of(call);
@@ -132,6 +150,14 @@ def restore(y: np.ndarray, psf: np.ndarray, *, opencl: bool, **values: Any) -> t
     floats = [load().ffi.from_buffer("float[]", a) for a in (y, out, planes)]
     load().lib.cl_restore(call, *floats, answer)
     return out, answer
+
+
+def estimate(y: np.ndarray, size: int, *, opencl: bool, fail_at: int = 0) -> tuple[np.ndarray, Any]:
+    """PSF of a square window (M, M), and the answer, of which the callbacks' counts are set."""
+    y, psf = np.ascontiguousarray(y, np.float32), np.zeros((size, size), np.float32)
+    ffi, answer = load().ffi, load().ffi.new("cl_answer *")
+    answer.status = load().lib.cl_estimate(opencl, fail_at, len(y), ffi.from_buffer("float[]", y), size, ffi.from_buffer("float[]", psf), answer)
+    return psf, answer
 
 
 def restore_there(shape: tuple[int, int, int], source: int, target: int, psf: np.ndarray, handles: list[int], **values: Any) -> Any:

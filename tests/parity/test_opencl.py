@@ -277,6 +277,42 @@ def test_pictures_on_the_device(kind: str) -> None:
     assert np.array_equal(out[..., 3], rgba[..., 3])
 
 
+def blurred(side: int, psf: np.ndarray) -> np.ndarray:
+    """Discs and bars, blurred, with a little noise."""
+    rng, margin = np.random.default_rng(2), len(psf) // 2
+    i, j = np.mgrid[: side + 2 * margin, : side + 2 * margin]
+    sharp = np.full(i.shape, 0.3)
+    for row, col, radius, level in zip(*rng.uniform(0, len(i), (2, 60)), rng.uniform(4, 16, 60), rng.uniform(0, 1, 60), strict=True):
+        sharp[np.hypot(i - row, j - col) < radius] = level
+        sharp[(np.abs(i - col) < radius / 3) & (np.abs(j - row) < 1.5 * radius)] = 1 - level
+    windows = np.lib.stride_tricks.sliding_window_view(sharp, psf.shape)
+    return np.einsum("ijkl,kl", windows, psf[::-1, ::-1]) + 0.002 * rng.standard_normal((side, side))
+
+
+@pytest.fixture(scope="module")
+def shaken() -> np.ndarray:
+    psf = np.zeros((9, 9))
+    psf[[2, 3, 4, 4, 5, 6], [2, 2, 3, 4, 5, 5]] = [1, 1, 2, 2, 1, 1]
+    return blurred(128, psf / psf.sum())
+
+
+def test_estimate_with_a_device(shaken: np.ndarray) -> None:
+    expected, cpu = _opencl.estimate(shaken, 9, opencl=False)
+    actual, device = _opencl.estimate(shaken, 9, opencl=True)
+    assert (cpu.status, device.status, cpu.calls, device.warnings) == (0, 0, 0, 0) and device.calls > 1000
+    compare("opencl estimate", actual, expected)
+
+
+def test_estimate_goes_on_without_a_failed_device(shaken: np.ndarray) -> None:
+    expected, _ = _opencl.estimate(shaken, 9, opencl=False)
+    _, whole = _opencl.estimate(shaken, 9, opencl=True)
+    for n in (1, 3, 5, 14, 30, whole.calls // 2, whole.calls):  # opening; the first step; later ones
+        actual, answer = _opencl.estimate(shaken, 9, opencl=True, fail_at=n)
+        assert (answer.status, answer.falls, answer.progress) == (0, 0, 1), n
+        assert answer.warnings == 1, n
+        compare("opencl estimate", actual, expected)
+
+
 LOCALE_SCRIPT = """
 import locale, sys
 if sys.argv[1] != "C":

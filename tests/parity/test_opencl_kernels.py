@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pyref import boundary, fft, highlight, solver, tv
+from pyref import blind, boundary, fft, highlight, solver, tv
 from tests.parity.record import compare
 
 cl = pytest.importorskip("pyopencl", reason="pyopencl is not installed")
@@ -32,7 +32,7 @@ class Device:
             pytest.skip("no OpenCL platform here (PoCL would do)")
         self.context = cl.Context([device])
         self.queue = cl.CommandQueue(self.context)
-        source = "\n".join((ROOT / f"{name}.cl").read_text("utf-8") for name in ("picture", "boundary", "admm"))
+        source = "\n".join((ROOT / f"{name}.cl").read_text("utf-8") for name in ("picture", "boundary", "admm", "blind"))
         self.program = cl.Program(self.context, source).build(options=["-cl-std=CL1.2", "-DDCV_CHANNELS=3", "-I", str(ROOT)])
 
     def buffer(self, array: Any) -> Any:
@@ -246,3 +246,21 @@ def test_fade(device: Device) -> None:
     inside, expected = np.s_[1, :rows, :cols], x.astype(float)
     expected[inside] = highlight.fade(expected[inside], picture[y0 : y0 + rows, x0 : x0 + cols].astype(float), w[inside][..., 0])
     same("pixels", "dcv_fade", device.read(buffer), expected)
+
+
+def test_edges(device: Device) -> None:
+    x, out = full(), device.planes(*full())
+    device.run("dcv_edges", FULL[:2], TILE, np.float32(1.5), device.planes(*x), out)
+    gx, gy = blind.gradient(x[0, ..., 0].astype(float))
+    keep = gx * gx + gy * gy >= 1.5
+    assert 0.2 < keep.mean() < 0.8
+    gx, gy = gx * keep, gy * keep
+    same("pixels", "dcv_edges", device.read(out)[0, ..., 0], np.roll(gx, 1, 1) - gx + np.roll(gy, 1, 0) - gy)
+
+
+def test_place(device: Device) -> None:
+    psf, plane = noise(7, 7), device.planes(*np.zeros((TILES, HEIGHT, WIDTH, 3), np.float32))
+    device.run("dcv_place", (8, 8), TILE, np.int32(7), device.buffer(psf), plane)
+    expected = np.zeros((HEIGHT, WIDTH), np.float32)
+    expected[:7, :7] = psf
+    same("copy", "dcv_place", device.read(plane)[0, ..., 0], np.roll(expected, (-3, -3), (0, 1)))

@@ -103,6 +103,8 @@ def estimate(picture: pictures.Picture, blur_size: BlurSize, window: Any, values
             noise=values.get("noise") or None,
             threads=values.get("threads"),
             planning=values.get("planning"),
+            backend=values.get("backend"),
+            device=values.get("device"),
             progress=progress,
             log=report.log,
         )
