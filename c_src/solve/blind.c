@@ -151,9 +151,9 @@ dcv_status dcv_blind_level_init(dcv_blind_level *level, int planning)
 
 void dcv_blind_level_offload(dcv_blind_level *level, const dcv_params *params, const dcv_callbacks *callbacks)
 {
-  dcv_blind_open *const open = dcv_blind_backends[params->backend];
-  if(!open || level->fft.width * level->fft.height < OFFLOAD) return;
-  if(open(&level->device, params->device, level) != DCV_OK) dcv_log(callbacks, DCV_LOG_WARNING, dcv_blind_message());
+  dcv_blind_open *const begin = dcv_blind_backends[params->backend];
+  if(!begin || level->fft.width * level->fft.height < OFFLOAD) return;
+  if(begin(&level->device, params->device, level) != DCV_OK) dcv_log(callbacks, DCV_LOG_WARNING, dcv_blind_message());
 }
 
 void dcv_blind_level_clear(dcv_blind_level *level)
