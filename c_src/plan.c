@@ -12,6 +12,7 @@
 #include "ops/highlight.h"
 #include "ops/noise.h"
 #include "ops/tile.h"
+#include "ops/window.h"
 #include "solve/solver.h"
 #include "solve/stop.h"
 
@@ -705,6 +706,15 @@ dcv_status dcv_deconvolve(const dcv_params *params, const dcv_image *in, dcv_ima
   if(status == DCV_OK && result) result->stop = reason;
   dcv_plan_destroy(plan);
   return status;
+}
+
+/* ---- sample window ---- */
+
+dcv_status dcv_choose_window(const dcv_image *in, int channels, int32_t window[4])
+{
+  if(!window || channels < 1 || channels > 3) return DCV_ERROR_ARGUMENT;
+  DCV_TRY(dcv_image_check(in, channels));
+  return dcv_window_choose(in, channels, window);
 }
 
 /* ---- about the library ---- */

@@ -197,6 +197,10 @@ typedef struct dcv_estimate_result {
 /* Bytes that dcv_estimate_psf will allocate at most. */
 DCV_API dcv_status dcv_estimate_memory(const dcv_params *params, int width, int height, int size, uint64_t *bytes);
 
+/* The best sample of a picture for dcv_estimate_psf: structure in all directions, nothing clipped, near the middle. window: x, y, width, height in pixels: the
+ * whole picture up to 400 x 400, else 384 x 384, or less where the picture is narrower. */
+DCV_API dcv_status dcv_choose_window(const dcv_image *in, int channels, int32_t window[4]);
+
 /* *size: the odd number of pixels that the PSF of `window` needs, 3 to 33, from an estimate at half the resolution. Uses params, window and callbacks as
  * dcv_estimate_psf, at about a fifth of its time. */
 DCV_API dcv_status dcv_estimate_size(const dcv_params *params, const dcv_image *window, int32_t *size, const dcv_callbacks *callbacks);
