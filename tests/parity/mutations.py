@@ -207,7 +207,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     ]),
     "c_src/cl/cl.c": ("test_opencl.py", [
         ("r = rho / cl->job.lam", "r = -rho / cl->job.lam"),
-        ("i < iterations - 1", "i < iterations + 1"),
+        ("rho *= growth", "rho /= growth"),
         ("((i - n / 2) % t->height", "((i + n / 2) % t->height"),
         ("left = rx[0] - tile.x0", "left = rx[0] + tile.x0"),
     ]),
