@@ -9,6 +9,7 @@ import scipy.signal
 
 import dcv
 from pyref import refocus
+from tests.parity import _ops
 from tests.parity.record import compare
 
 SIGMA = 0.005
@@ -39,6 +40,22 @@ def composite(psf: np.ndarray, rows: int = 160, cols: int = 200) -> tuple[np.nda
 
 
 PSFS = {"disk": dcv.psf.disk(3), "motion": dcv.psf.motion(9, 30), "Gaussian": dcv.psf.gaussian(1.5, 11)}
+
+
+@pytest.mark.parametrize("psf", PSFS.values(), ids=PSFS)
+def test_kernels_and_profiles(psf):
+    lib, ffi = _ops.load().lib, _ops.load().ffi
+    bands, radii = refocus.kernels(), ffi.new("int[3]")
+    kernels, found = np.zeros(bands.shape, np.float32), np.zeros((2, 6, 6, 3))
+    pointer = ffi.cast("float (*)[3][32][32]", ffi.from_buffer(kernels))
+    assert lib.dcv_refocus_make_kernels(pointer) == 0
+    compare("refocus kernels", kernels, bands)
+    np.testing.assert_allclose(kernels.sum(axis=(2, 3)), 0, atol=1e-6)
+    struct, _psf = _ops.psf_struct(psf)
+    lib.dcv_refocus_make_profiles(pointer, struct, ffi.cast("double (*)[6][6][3]", ffi.from_buffer(found)))
+    compare("refocus profiles", found, refocus.profiles(bands, psf))
+    lib.dcv_refocus_footprint(pointer, radii)
+    assert list(radii) == list(refocus.footprint_radii(bands))
 
 
 @pytest.mark.parametrize("psf", PSFS.values(), ids=PSFS)
