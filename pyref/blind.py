@@ -53,7 +53,8 @@ BETA_ROUND = 1e2    # of a round
 ROUNDS = 5          # per scale
 GAMMA = 2.0         # weight of ||k||^2
 NNLS_STEPS = 20
-SHARP = 0.04        # energy a PSF must gain on the delta to count
+SHARP = 0.02        # energy a PSF must gain on the delta to count
+NARROW, SHARP_NARROW = 1.0, 0.04  # the same for a narrower one (px, psf.radius): what a sharp picture's own softness gains
 CONFIDENCE = np.array([1.17, 4.78, 2.78, 0.9])  # see confidence()
 LOG_NOISE = (-5.5, -2.5)  # range of the noise it was fitted on
 PRUNE = 0.03        # of the peak: smaller values of the PSF are noise
@@ -409,9 +410,9 @@ def estimate(y: np.ndarray, size: int, *, per_channel: bool = False, noise: floa
     candidates = [k] + [member for member in members if member is not None]
     score = [finest.energy(c) for c in candidates]
     gain = finest.energy(delta) - min(score)
-    if gain < SHARP:
-        return Estimate(np.stack([delta] * 3, -1) if per_channel else delta, 0.0, noise, best.log)
     best_psf = candidates[int(np.argmin(score))]
+    if gain < (SHARP_NARROW if psf.radius(best_psf) < NARROW else SHARP):
+        return Estimate(np.stack([delta] * 3, -1) if per_channel else delta, 0.0, noise, best.log)
     sure = confidence(gain, agreement(best_psf, others[0].k), (noise * scale) ** 2)
     if per_channel:
         planes = []

@@ -22,7 +22,9 @@
 #define LAM_DECAY 1.15f   /* divisor per round */
 #define LAM_FINE 1e-4     /* floor */
 #define LAM_NOISE 10.0    /* the same, relative to the variance of the noise: below it the PSF gains a peak that copies the noise */
-#define SHARP 0.04        /* energy a PSF must gain on the delta to count */
+#define SHARP 0.02        /* energy a PSF must gain on the delta to count, */
+#define SHARP_NARROW 0.04 /* one narrower than NARROW: what a sharp picture's own softness gains */
+#define NARROW 1.0        /* px, dcv_psf_radius */
 
 /* Starts: weight of the gradient count at the coarsest scale, and the support as a share of the PSF size. */
 static const struct { float lam; bool half; } STARTS[] = { { 0.3f, false }, { 0.1f, false }, { 0.01f, false }, { 0.1f, true } };
@@ -497,7 +499,9 @@ static dcv_status estimate(estimation *e, const dcv_params *params, const dcv_im
   for(int f = 0; f < DCV_FAMILIES; f++)
     if(e->fits[f] && e->candidates[FAMILY + f].energy <= e->candidates[best].energy) best = FAMILY + f;
   const double gain = e->candidates[DELTA].energy - e->candidates[best].energy;
-  if(scale == 0.0 || gain < SHARP) best = DELTA;
+  float radius = 0.0f;
+  if(scale > 0.0) DCV_TRY(dcv_psf_radius(&(dcv_psf){ e->candidates[best].k, e->size, 1 }, &radius));
+  if(scale == 0.0 || gain < (radius < NARROW ? SHARP_NARROW : SHARP)) best = DELTA;
   float found[3][DCV_BLIND_VALUES];
   for(int c = 0; c < psf->channels; c++) memcpy(found[c], e->candidates[best].k, sizeof(*found));
   for(int c = 0; c < psf->channels && psf->channels == 3 && best != DELTA; c++)
