@@ -1059,6 +1059,8 @@ static void _update_status(dt_iop_module_t *self)
   gchar *text;
   if(g->running)
     text = g_strdup(_("measuring at full resolution..."));
+  else if(!_params_sane(p))
+    text = g_strdup(_("damaged parameters: the picture is unchanged."));
   else if(p->source == DT_DECONVOLUTION_NONE && p->priority >= 0.0f)
     text = g_strdup(_("no blur to undo: the picture is unchanged.\nmove \"denoise or deblur\" below 0 to remove noise."));
   else if(unknown)

@@ -62,7 +62,7 @@ def beside(first, second, box, target):
     pair.save(target, quality=90, optimize=True)
 
 
-WHOLE, MODULE, PICTURE = (0, 0, 1600, 1000), (1290, 280, 1600, 900), (600, 200, 960, 650)
+WHOLE, MODULE, PICTURE = (0, 0, 1600, 1000), (1215, 250, 1600, 870), (600, 200, 960, 650)
 
 
 def estimate(launcher, scratch, out, end):

@@ -57,9 +57,9 @@ def test_window_of_a_turned_and_cropped_picture(prefix, tmp_path, orientation):
     picture = np.full((500, 800, 3), 9000, np.uint16)
     picture[150:270, 420:600] = (60000, 2000, 2000)
     tifffile.imwrite(tmp_path / "patch.tif", picture, photometric="rgb")
-    # darktable's orientation: bits for turning over vertically, horizontally, and exchanging the axes before that
-    turned = picture.swapaxes(0, 1) if orientation & 4 else picture
-    turned = turned[:: -1 if orientation & 1 else 1, :: -1 if orientation & 2 else 1]
+    # darktable's orientation: bits for turning over vertically, horizontally, and then exchanging the axes
+    turned = picture[:: -1 if orientation & 1 else 1, :: -1 if orientation & 2 else 1]
+    turned = turned.swapaxes(0, 1) if orientation & 4 else turned
     others = [("flip", 2, struct.pack("<i", orientation)), ("crop", 1, struct.pack("<4f2i", 0.1, 0.05, 0.9, 0.95, -1, -1))]
     (tmp_path / "patch.tif.xmp").write_text(xmp.sidecar(xmp.pack(), 3, others=others))
     with darkroom.Darkroom(prefix / "bin" / "darktable-dcv", tmp_path / "home", tmp_path / "patch.tif") as room:
@@ -68,15 +68,45 @@ def test_window_of_a_turned_and_cropped_picture(prefix, tmp_path, orientation):
         room.wait(lambda: room.idle(), 30, "darktable is still working")
         room.screenshot(tmp_path / "screen.png")
         screen = np.asarray(Image.open(tmp_path / "screen.png").convert("RGB")).astype(int)
-        red = (screen[..., 0] > 150) & (screen[..., 1] < 60) & (np.arange(screen.shape[1]) < 1250) & (np.arange(screen.shape[0])[:, None] > 80)
+        red = (screen[..., 0] > 150) & (screen[..., 1] < 60)
+        red[:95], red[835:], red[:, :320], red[:, 1220:] = False, False, False, False  # panels
         rows, columns = np.flatnonzero(red.sum(axis=1) > 20), np.flatnonzero(red.sum(axis=0) > 20)
         room.drag(columns[0], rows[0], columns[-1], rows[-1])
-        room.action("iop/deconvolution/pick sample window")
+        room.wait(lambda: room.idle(), 30, "darktable is still working")
         room.leave()
         window = np.array(stored(room)["window"])
     patch = (turned[..., 0] > 30000).nonzero()
     expected = np.array([patch[1].min(), patch[0].min(), patch[1].max() + 1, patch[0].max() + 1]) / np.tile(turned.shape[1::-1], 2)
     np.testing.assert_allclose(window, expected, atol=0.015)  # a pixel or two of the screen
+
+
+def test_blur_travels(prefix, pictures, tmp_path):
+    """A stored blur goes with a duplicate, a style and a copied history."""
+    first, second, third = (tmp_path / f"{name}.tif" for name in ("first", "second", "third"))
+    for path in (first, second, third):
+        shutil.copy(pictures / "blurred.tif", path)
+    psf = np.random.default_rng(0).random((33, 33, 3))
+    params = xmp.pack(psf, blur=1, priority=0.25, measured_noise=NOISE, tolerance=0.5, refocus=1)
+    (tmp_path / "first.tif.xmp").write_text(xmp.sidecar(params, 3))
+    with darkroom.Darkroom(prefix / "bin" / "darktable-dcv", tmp_path / "home", first) as room:
+        room.leave()
+        steps = f"""local dt = require('darktable')
+        local image = dt.database[1]
+        image:duplicate_with_history()
+        dt.styles.apply(dt.styles.create(image, 'blur', ''), dt.database.import('{second}'))
+        local third = dt.database.import('{third}')
+        dt.gui.selection({{image}})
+        dt.gui.action('lib/copy_history/copy', 0, '', '', 1)
+        dt.gui.selection({{third}})
+        dt.gui.action('lib/copy_history/paste', 0, '', '', 1)
+        return #dt.database"""
+        count = room.lua(" ".join(steps.split()))
+        room.wait(lambda: room.idle(), 30, "darktable is still working")
+        with sqlite3.connect(f"file:{room.library}?mode=ro", uri=True) as db:
+            rows = db.execute("SELECT imgid, op_params FROM history WHERE operation = 'deconvolution'").fetchall()
+    assert count == "4", count
+    assert len({imgid for imgid, _ in rows}) == 4
+    assert all(stored == params for _, stored in rows)
 
 
 def test_leaving_while_estimating(prefix, pictures, tmp_path):
