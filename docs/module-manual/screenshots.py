@@ -75,6 +75,7 @@ def estimate(launcher, scratch, out, end):
 
         room.action("iop/deconvolution", "enable", "on")
         room.action("iop/deconvolution", "show")
+        settle()
         room.screenshot(screen)
         crop(screen, MODULE, out / f"unknown{end}.png")
         room.action("iop/deconvolution/pick sample window")

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import time
+from pathlib import Path
 
 WIDTH, HEIGHT = 1600, 1000
 NEEDED = ("Xvfb", "xdotool", "dbus-launch", "dbus-send", "import")
@@ -27,12 +28,13 @@ class Darkroom:
         Folder for configuration, library and log.
     picture : path
         The picture to open.
-    display : int
-        Number of the X display to make.
+    display : int, optional
+        Number of the X display to make; the first free one from 97 on.
     """
 
-    def __init__(self, binary, home, picture, display=97):
-        self.binary, self.home, self.picture, self.display = binary, home, picture, display
+    def __init__(self, binary, home, picture, display=None):
+        self.binary, self.home, self.picture = binary, home, picture
+        self.display = display or next(n for n in range(97, 1000) if not Path(f"/tmp/.X{n}-lock").exists())
         self.log = home / "darktable.log"
         self.library = home / "library.db"
         self.processes = []
