@@ -1186,8 +1186,8 @@ void gui_init(dt_iop_module_t *self)
 
   g->plot = dtgtk_drawing_area_new_with_aspect_ratio(0.5);
   g_signal_connect(G_OBJECT(g->plot), "draw", G_CALLBACK(_plot_draw), self);
-  gtk_widget_set_tooltip_text(g->plot, _("the blur: what a point of light became. the confidence tells how well the sample determines it:\n"
-                                         "where it is low, choose a window with more contours or another blur size"));
+  gtk_widget_set_tooltip_text(g->plot, _("the blur: what a point of light became. the confidence is the chance that restoring with it\n"
+                                         "gains most of what the true blur would: where it is low, choose a window with more contours or another blur size"));
   gtk_box_pack_start(GTK_BOX(main_box), g->plot, TRUE, TRUE, 0);
 
   g->priority = dt_bauhaus_slider_from_params(self, "priority");
