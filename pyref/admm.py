@@ -9,7 +9,8 @@ Afonso, Bioucas-Dias and Figueiredo 2010). With K the OTF, D the forward differe
     X = (lam conj(K) Z + rho F(D^T w (g - u))) / (lam |K|^2 + rho w^2 |D|^2)
 
 rho grows tenfold from the first to the last iteration, by a fixed factor each (u shrinks by the same one), so that six
-iterations suffice.
+iterations suffice. The first iteration uses lam / 100, the second lam / 10 (`trust`): unknown data follow the smoother x of
+these quickly, whereas full trust in the others holds them where they started.
 
 Unknown data (the gap around the frame, non-finite pixels, clipped highlights) follow the majorisation of the masked data
 term: z = y where known; elsewhere z moves to k * x, over-relaxed by omega < 2 (which keeps it convergent). Only windows
@@ -33,6 +34,7 @@ RHO = 0.05
 LAM = 2.25
 PRIORITY = 5.0
 OMEGA = 1.9
+SETTLING = 2
 
 
 @dataclass
@@ -86,6 +88,11 @@ def at_scale(params, scale):
     return replace(params, sigma=params.sigma * min(scale, 1), gradient=params.gradient / scale, lam=params.lam / scale, rho=params.rho * scale)
 
 
+def trust(t, iterations):
+    """Share of lam in iteration t = 1, 2 ..: 1/100, 1/10, then 1; the last iteration always has all of it."""
+    return 0.1 ** max(min(SETTLING, iterations - 1) - (t - 1), 0)
+
+
 def solve(problem, params, iterations=None, watch=None):
     """Iterations on a periodic domain (a tile or the whole extended picture): x (P, Q, C) of `solver.problem`; see `solver` for watch."""
     dtype, iterations = problem.y.dtype, iterations or params.iterations
@@ -103,7 +110,8 @@ def solve(problem, params, iterations=None, watch=None):
         v = w * tv.gradient(x) + u
         s = tv.shrink_factor(v, rho)
         b = tv.gradient_adjoint(w * (2 * s - 1) * v)
-        spectrum = (lam * data + rho * fft.forward(b)) / (lam * np.abs(k) ** 2 + rho * smooth)
+        weight = lam * dtype.type(trust(t, iterations))
+        spectrum = (weight * data + rho * fft.forward(b)) / (weight * np.abs(k) ** 2 + rho * smooth)
         x = fft.inverse(spectrum, problem.shape)
         u = (1 - s) * v / growth
         rho *= growth

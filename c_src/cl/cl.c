@@ -425,7 +425,7 @@ static dcv_status iterate(dcv_cl *cl, const batch *b, int *x)
   for(int i = 0; i < iterations; i++, rho *= growth)
   {
     const int from = i % 2, to = 1 - from;
-    const float r = rho / cl->job.lam;
+    const float r = rho / (cl->job.lam * dcv_job_trust(&cl->job, i));
     if(i > 0 && b->unknown) DCV_TRY(impute(cl, tiles));
     if(i == 0 || b->unknown) DCV_TRY(set_data(cl, tiles, i == 0));
     DCV_TRY(launch(cl, K_tv_shrink, t.width, t.height, tiles,

@@ -10,7 +10,8 @@
  *   v = w D x + u,  g = shrink(v, 1 / rho),  u = v - g                                                      pixels (ops/tv)
  *   X = (lam conj(K) Z + rho F D* w (g - u)) / (lam |K|^2 + rho w^2 |D|^2)                                  one forward and one inverse transform
  *
- * and rho grows tenfold over the iterations (u shrinks accordingly), so that six suffice. No step size and nothing measured on the tile.
+ * and rho grows tenfold over the iterations (u shrinks accordingly), so that six suffice. The first iteration uses lam / 100, the second lam / 10: unknown data
+ * (below) follow the smoother x of these quickly, whereas full trust in the others holds them where they started. No step size and nothing measured on the tile.
  *
  * Z is the data with unknown pixels replaced (ops/boundary): only tiles that hold some renew them, after each iteration but the last, for a second pair of
  * transforms. The cut edges of an inner tile are not unknown but thrown away with the halo.
@@ -134,7 +135,7 @@ static void run(const dcv_job *job, const float *shared, float *work, dcv_tile_r
       dcv_lap(&last, &tile->seconds_pixel);
       dcv_fft_forward(fft, x[c]);
       dcv_lap(&last, &tile->seconds_fft);
-      divide(fft, otf[c], b[c], dx, dy, rising / job->lam, weights[c], x[c]);
+      divide(fft, otf[c], b[c], dx, dy, rising / (job->lam * dcv_job_trust(job, iteration)), weights[c], x[c]);
       if(unknown && iteration < job->iterations - 1)
       {
         dcv_convolution_multiply(fft, otf[c], x[c], model[c]);

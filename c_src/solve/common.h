@@ -11,6 +11,8 @@
 #include "ops/convolution.h"
 #include "solve/solver.h"
 
+#include <math.h>
+
 static inline int dcv_job_otfs(const dcv_job *job)
 {
   return DCV_MIN(job->psf->channels, job->channels);
@@ -30,6 +32,12 @@ static inline void dcv_job_weights(const dcv_job *job, float *weights)
 static inline const float *dcv_job_otf(const dcv_job *job, const float *shared, int c)
 {
   return shared + (dcv_job_otfs(job) == 1 ? 0 : c * job->fft->plane);
+}
+
+/* Share of lam in iteration i = 0, 1 .. of admm: 1/100, 1/10, then 1; the last iteration always has all of it. */
+static inline float dcv_job_trust(const dcv_job *job, int i)
+{
+  return powf(0.1f, (float)DCV_MAX(DCV_MIN(DCV_SETTLING, job->iterations - 1) - i, 0));
 }
 
 /* Adds the time since *last to *part. */
