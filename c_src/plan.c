@@ -83,7 +83,8 @@ static dcv_job make_job(const dcv_params *params, const dcv_psf *psf)
   return job;
 }
 
-/* The same restoration of a picture scaled by s = params->scale: parameters and PSF (a copy, to be cleared whatever the status) as they are there.
+/* The same restoration of a picture scaled by s = params->scale: parameters and PSF (a copy, to be cleared whatever the status) as they are there. Below 0 the
+ * priority takes blur out of the PSF (dcv_psf_soften), so that -1 removes noise and leaves the blur.
  *
  * With the PSF as the reduced picture sees it (dcv_psf_reduce) and the sum over pixels standing for an integral, data term and total variation of a picture
  * scaled by s weigh s^2 lam / 2 and s, for gradients grow by 1 / s. So  lam -> lam / s,  G -> G / s,  and the noise, averaged, goes to s sigma.
@@ -95,6 +96,7 @@ static dcv_status at_scale(const dcv_params *params, const dcv_psf *psf, bool sh
   dcv_psf view;
   if(share) psf = share_planes(psf, &view);
   DCV_TRY(dcv_psf_copy(reduced, psf));
+  dcv_psf_soften(reduced, fmaxf(0.0f, -params->priority));
   *own = *params;
   if(params->scale == 1.0f) return DCV_OK;
   const dcv_psf full = *reduced;
@@ -194,7 +196,7 @@ static dcv_status find_halo(const dcv_params *params, const dcv_job *job, int *h
   *halo = params->halo;
   if(params->halo > 0) return DCV_OK;
   DCV_TRY(dcv_halo_measure(job->psf, dcv_solvers[params->solver]->reach(job), halo));
-  const dcv_highlight highlight = dcv_highlight_of(job->psf, job->saturation);
+  const dcv_highlight highlight = dcv_highlight_of(job->psf, job->saturation, job->noise);
   *halo = DCV_MAX(*halo, dcv_highlight_reach(&highlight));
   return DCV_OK;
 }
@@ -246,7 +248,7 @@ static dcv_status lay_out(dcv_plan *plan, const dcv_params *params, int width, i
     DCV_TRY(find_halo(params, &job, &own));
     halo = DCV_MAX(halo, own);
   }
-  plan->highlight = dcv_highlight_of(psf, plan->job.saturation);
+  plan->highlight = dcv_highlight_of(psf, plan->job.saturation, plan->job.noise);
   plan->threads = dcv_threads(params->threads);
   DCV_TRY(choose_tiles(plan, width, height, halo, grid));
   plan->threads = DCV_MIN(plan->threads, plan->tiling.tiles_x * plan->tiling.tiles_y);

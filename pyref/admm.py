@@ -27,6 +27,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from . import fft, noise, solver, tv
+from .psf import soften
 
 ITERATIONS = 6
 GROWTH = 10.0
@@ -39,13 +40,14 @@ SETTLING = 2
 
 @dataclass
 class Parameters:
-    """sigma: noise; gradient: scale G; lam: data weight; rho: penalty of the first iteration; iterations."""
+    """sigma: noise; gradient: scale G; lam: data weight; rho: penalty of the first iteration; iterations; kept: share of the blur left in (psf.soften)."""
 
     sigma: float
     gradient: float
     lam: float
     rho: float
     iterations: int = ITERATIONS
+    kept: float = 0.0
 
 
 def parameters(y, psf, sigma=None, priority=0.0, iterations=ITERATIONS, white=None):
@@ -63,7 +65,7 @@ def parameters(y, psf, sigma=None, priority=0.0, iterations=ITERATIONS, white=No
     y : (M, N) or (M, N, C) array, scene-linear, non-finite where unknown
     psf : (n, n) or (n, n, C), sum 1
     sigma : float, standard deviation of the noise; estimated if None
-    priority : float in [-1, 1], from denoise to deblur
+    priority : float in [-1, 1], from denoise to deblur; below 0 k is `soften`ed by -priority, so that -1 leaves the blur
     white : clipping level, None if nothing is clipped
     """
     y = np.asarray(y, float)
@@ -73,9 +75,10 @@ def parameters(y, psf, sigma=None, priority=0.0, iterations=ITERATIONS, white=No
     sigma = noise.estimate(y) if sigma is None else float(sigma)
     sigma = max(sigma, 1e-6)
     scale = noise.gradient_scale(y, sigma, np.inf if white is None else white)
-    energy = float(np.mean(np.sum(np.square(psf), axis=(0, 1))))
+    kept = max(0.0, -priority)
+    energy = float(np.mean(np.sum(np.square(soften(psf, kept)), axis=(0, 1))))
     lam = LAM * energy ** (-1 / 3) * np.sqrt(sigma * scale) / sigma**2 * PRIORITY**priority
-    return Parameters(sigma, scale, float(lam), RHO / scale, iterations)
+    return Parameters(sigma, scale, float(lam), RHO / scale, iterations, kept)
 
 
 def at_scale(params, scale):

@@ -5,15 +5,21 @@ do not find out how bright it was, and whatever they assume rings across the pic
 before the restoration, which then sees neither the lamp nor its spread, and the result fades into the input there: a lamp stays as it was taken, its
 surroundings too.
 
-An overexposed sky, barely above white, is no lamp: its edges restore well. The PSF tells them apart: an edge of height 1, blurred, nowhere rises by
-more than the peak of the PSF's projection on a line. Neighbouring pixels that differ by more, next to a clipped one, are the slope of something
-brighter than white.
+An overexposed sky, barely above white, is no lamp: its edges restore well. If the sharp x <= t white around a clipped pixel p, k * x >= white there
+leaves little room for anything dark, and the pixels next to it see much the same: with x >= low and m(d) = sum_q min(k(q), k(q + d)), the share of the
+PSF that p and p + d have in common,
+
+    (k * x)(p + d) >= low + (t white - low) m(d) - (t - 1) white
+
+A clipped pixel next to another that is darker than this by more than four times the noise, t = 1.05, low the least value around, belongs to a lamp.
 """
 import numpy as np
 from scipy.ndimage import maximum_filter, uniform_filter
 
-STEEP = 1.15
-LEAST = 0.5
+ABOVE = 0.05
+LEAST = 0.15
+SHIFT = 10
+PLACES = 16
 TAIL = 0.0005
 RAMP = 2
 
@@ -30,55 +36,73 @@ def spread(psf):
     return half(psf.sum(axis=1)), half(psf.sum(axis=0))
 
 
-def steepest(psf):
-    """Largest difference of neighbouring pixels at a blurred edge of height 1: peak of the PSF's projections on lines in 8 directions.
-
-    Bins of 1 px, shared linearly; the largest of all channels of a per-channel PSF.
-    """
+def common(psf):
+    """m(d), the least of all channels, for shifts of up to 10 px: (21, 21), no shift in the middle."""
     psf = np.asarray(psf, float)
     psf = psf[..., None] if psf.ndim == 2 else psf
-    n = psf.shape[0]
-    i, j = np.mgrid[:n, :n] - n // 2
-    peak = 0.0
-    for a in np.arange(8) * np.pi / 8:
-        place = i * np.sin(a) + j * np.cos(a) + 2 * n
-        low = np.floor(place).astype(int)
-        for c in range(psf.shape[2]):
-            line = np.bincount(low.ravel(), ((low + 1 - place) * psf[..., c]).ravel(), 4 * n)
-            line += np.bincount(low.ravel() + 1, ((place - low) * psf[..., c]).ravel(), 4 * n)
-            peak = max(peak, line.max())
-    return float(peak)
+    n, wide = psf.shape[0], np.pad(psf, ((SHIFT, SHIFT), (SHIFT, SHIFT), (0, 0)))
+    shifts = range(2 * SHIFT + 1)
+    return np.array([[np.minimum(psf, wide[i : i + n, j : j + n]).sum(axis=(0, 1)).min() for j in shifts] for i in shifts])
 
 
-def find(y, psf, white):
-    """Where lamps reach.
+def at(b, place, i, j):
+    """b (M, N, C) at the pixels and channels `place` (row, column, channel), moved by (i, j); infinite outside."""
+    row, column = place[0] + i, place[1] + j
+    inside = (row >= 0) & (row < b.shape[0]) & (column >= 0) & (column < b.shape[1])
+    return np.where(inside, b[np.where(inside, row, 0), np.where(inside, column, 0), place[2]], np.inf)
 
-    With b = min(y, white): a pixel is steep when a difference of b to one of its four neighbours exceeds white min(1.15 `steepest`, 0.5); a lamp,
-    when clipped with a steep pixel within twice the PSF's `spread`; reached, when a lamp lies within the spread. Depends on pixels up to 3 spread + 5 away.
+
+def glowing(y, psf, white, noise):
+    """(M, N) boolean: clipped pixels, at the edge of what is clipped, that show that they belong to a lamp.
+
+    The least value around, held in [0, 0.9 white], is that of 33 x 33 places, evenly spread over 2 spread + 2 pixels to each side; shifts with
+    m < 0.15 say nothing.
+    """
+    finite = np.isfinite(y)
+    b = np.where(finite, np.minimum(np.where(finite, y, 0), white), np.inf)
+    clipped = finite & (b >= white)
+    core = np.pad(b >= white, ((1, 1), (1, 1), (0, 0)), constant_values=True)
+    place = np.nonzero(clipped & ~(core[:-2, 1:-1] & core[2:, 1:-1] & core[1:-1, :-2] & core[1:-1, 2:]))
+    low = np.full(place[0].shape, 0.9 * white)
+
+    def steps(half):
+        reach = 2 * half + 2
+        step = -(-reach // PLACES)
+        return range(-(reach // step) * step, reach + 1, step)
+
+    rows, columns = spread(psf)
+    for i in steps(rows):
+        for j in steps(columns):
+            low = np.minimum(low, at(b, place, i, j))
+    low = np.maximum(low, 0)
+    out, m = np.zeros(y.shape[:2], bool), common(psf)
+    for i, j in np.argwhere(m >= LEAST) - SHIFT:
+        dark = at(b, place, i, j) < low + ((1 + ABOVE) * white - low) * m[i + SHIFT, j + SHIFT] - ABOVE * white - 4 * noise
+        out[place[0][dark], place[1][dark]] = True
+    return out
+
+
+def find(y, psf, white, noise):
+    """Where lamps reach: within 3/2 of the PSF's `spread` from a clipped pixel that has a `glowing` one within twice the spread.
+
+    (Not all of a lamp need be clipped.) Depends on pixels up to 11/2 spread + 7 away, at least 7/2 spread + 15.
 
     Parameters
     ----------
     y : (M, N, C) array, non-finite where unknown
     psf : (n, n) or (n, n, C), sum 1
     white : clipping level
+    noise : standard deviation
 
     Returns
     -------
     reached : (M, N) boolean array
     weight : (M, N) array, share of the input in the result: 1 where reached, falling to 0 within 4 px
     """
-    once, twice = ([2 * f * r + 1 for r in spread(psf)] for f in (1, 2))
-    most = white * min(STEEP * steepest(psf), LEAST)
-    with np.errstate(invalid="ignore"):
-        clipped = (np.isfinite(y) & (y >= white)).any(axis=2)
-        b = np.minimum(y, white)
-        steep = np.zeros(clipped.shape, bool)
-        for axis in (0, 1):
-            s = (np.abs(np.diff(b, axis=axis)) > most).any(axis=2)
-            low, high = (slice(None, -1), slice(None)), (slice(1, None), slice(None))
-            steep[low[:: 1 - 2 * axis]] |= s
-            steep[high[:: 1 - 2 * axis]] |= s
-    reached = maximum_filter(clipped & maximum_filter(steep, twice, mode="constant"), once, mode="constant")
+    extent, reach = ([2 * (f * r // 2 + f * r % 2) + 1 for r in spread(psf)] for f in (4, 3))
+    clipped = (np.isfinite(y) & (np.where(np.isfinite(y), y, 0) >= white)).any(axis=2)
+    lamp = clipped & maximum_filter(glowing(y, psf, white, noise), extent, mode="constant")
+    reached = maximum_filter(lamp, reach, mode="constant")
     weight = maximum_filter(reached, 2 * RAMP + 1, mode="constant").astype(float)
 
     def total(a):

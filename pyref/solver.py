@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import boundary, fft, highlight
+from .psf import soften
 
 CHROMA = 2.0
 COLOUR = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])
@@ -111,12 +112,14 @@ def restore(solver, y, psf, params=None, iterations=None, white=None, dtype=np.f
     if psf.ndim == 3 and (psf == psf[..., :1]).all():
         psf = psf[..., 0]  # one shared by the channels
 
+    psf = soften(psf, params.kept)
+
     def cropped(t, x, model):
         return watch(t, x[inside], model[inside])
 
     seen = y
     if white is not None:
-        reached, weight = highlight.find(y, psf, white)
+        reached, weight = highlight.find(y, psf, white, params.sigma)
         seen = np.where(reached[..., None], y.dtype.type(np.nan), y)
     options = {} if iterations is None else {"iterations": iterations}
     x = solver.solve(problem(seen, psf, white, dtype, shape, frame, halo), params, watch=cropped if watch else None, **options)[inside]

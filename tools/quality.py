@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Figures of merit of the restoration, beside a stored baseline.
 
-Groups: non-blind tables (true PSF, automatic strength), blind (size of the PSF given), highlights, frame, a sharp picture, awkward pictures, priority.
-Pictures come from scikit-image's wheel, or from a folder of sharp ones (--data); PSFs are the five of `scenes`, or those of an .npz file (--psfs).
+Groups: non-blind tables (true PSF, automatic strength), blind (size of the PSF given), highlights, rings, frame, shot noise, a sharp picture, awkward pictures,
+text, priority. A further one is a function (bench, keep) -> figures in GROUPS, or in SLOW if it takes long. Pictures come from scikit-image's wheel, or
+from a folder of sharp ones (--data); PSFs are the five of `scenes`, or those of an .npz file (--psfs).
 
 A figure's name ends in what it is: `_db` and `_gain` are better when higher; `_error` when lower. A change for the worse by more than its tolerance
 (0.15 dB, 10 % of an error and 0.002) makes the command fail.
@@ -14,6 +15,7 @@ import html
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ import click
 import numpy as np
 import scenes
 import scipy.ndimage
+import skimage.color
+import skimage.data
 import skimage.io
 from rich.console import Console
 from rich.table import Table
@@ -33,17 +37,28 @@ Figures = dict[str, float]
 Keep = Callable[[str, list[np.ndarray]], None]
 
 
+@dataclass
+class Bench:
+    """sharps: pictures in linear light by name; psfs by name; sigmas: noise levels; side: of the scenes, in pixels."""
+
+    sharps: dict[str, np.ndarray]
+    psfs: dict[str, np.ndarray]
+    sigmas: tuple[float, ...]
+    side: int
+
+
 def restore(y: np.ndarray, psf: np.ndarray, **options: Any) -> np.ndarray:
     """Fully automatic but for `options`."""
     return dcv.deconvolve(y.astype(np.float32), psf, channel_axis=-1, planning="estimate", **options)
 
 
-def pictures(folder: Path | None) -> dict[str, np.ndarray]:
-    """Sharp pictures in linear light."""
+def pictures(folder: Path | None, most: int | None = None) -> dict[str, np.ndarray]:
+    """Sharp pictures in linear light; `most`: so many of the folder, evenly chosen."""
     if folder is None:
         return {name: scenes.sharp_picture(name) for name in scenes.PICTURES}
     found = sorted(p for p in folder.iterdir() if p.suffix.lower() in {".png", ".jpg", ".jpeg", ".tif", ".tiff"})
-    return {p.stem: dcv.from_srgb(np.ascontiguousarray(skimage.io.imread(p)[..., :3])) for p in found}
+    chosen = found if most is None or most >= len(found) else [found[n * len(found) // most] for n in range(most)]
+    return {p.stem: dcv.from_srgb(skimage.color.gray2rgb(skimage.io.imread(p))[..., :3].copy()) for p in chosen}
 
 
 def kernels(path: Path | None) -> dict[str, np.ndarray]:
@@ -61,13 +76,13 @@ def known_scene(sharp: np.ndarray, psf: np.ndarray, sigma: float, seed: int, sid
     return scenes.blurred(scenes.crop(sharp, side + psf.shape[0] - 1), psf, sigma, seed)
 
 
-def non_blind(sharps: dict[str, np.ndarray], psfs: dict[str, np.ndarray], sigmas: tuple[float, ...], side: int, keep: Keep) -> Figures:
+def non_blind(bench: Bench, keep: Keep) -> Figures:
     """PSNR of the whole picture and mean gain; noise found over true noise; the frame: interior (beyond 16 px) less the outer 16 px, both less the input's."""
     whole, gains, noise, frames, worst = [], [], [], [], np.inf
-    for p, (name, psf) in enumerate(psfs.items()):
-        for s, sigma in enumerate(sigmas):
-            for i, (picture, sharp) in enumerate(sharps.items()):
-                y, truth = known_scene(sharp, psf, sigma, 100 * p + 10 * s + i, side)
+    for p, (name, psf) in enumerate(bench.psfs.items()):
+        for s, sigma in enumerate(bench.sigmas):
+            for i, (picture, sharp) in enumerate(bench.sharps.items()):
+                y, truth = known_scene(sharp, psf, sigma, 100 * p + 10 * s + i, bench.side)
                 with dcv.Plan(y, psf, channel_axis=-1, planning="estimate") as plan:
                     x, found = plan.execute(y), plan.info.noise
                 gain = scenes.psnr(x, truth) - scenes.psnr(y, truth)
@@ -94,15 +109,32 @@ def outer_psnr(a: np.ndarray, b: np.ndarray, width: int = 16) -> float:
     return float(-10 * np.log10((square.sum() - inner.sum()) / (square.size - inner.size)))
 
 
-def blind(sharps: dict[str, np.ndarray], psfs: dict[str, np.ndarray], sigmas: tuple[float, ...], side: int, keep: Keep) -> Figures:
+def frame(bench: Bench, _keep: Keep) -> Figures:
+    """The outer 16 px beside the same pixels restored inside a picture that goes on for 24 px more on each side, and beside the interior."""
+    losses, plain, margin = [], [], 24
+    for p, psf in enumerate(bench.psfs.values()):
+        for sigma in bench.sigmas:
+            for i, sharp in enumerate(bench.sharps.values()):
+                y, truth = known_scene(sharp, psf, sigma, 100 * p + i, bench.side + 2 * margin)
+                inner = np.s_[margin:-margin, margin:-margin]
+                x = restore(np.ascontiguousarray(y[inner]), psf)
+                losses.append(outer_psnr(restore(y, psf)[inner], truth[inner]) - outer_psnr(x, truth[inner]))
+                plain.append(scenes.psnr(x, truth[inner], 16) - outer_psnr(x, truth[inner]))
+    return {
+        "frame: outer 16 px less the same inside a larger picture, mean, dB_error": float(np.mean(losses)),
+        "frame: outer 16 px less the interior, mean, dB_error": float(np.mean(plain)),
+    }
+
+
+def blind(bench: Bench, keep: Keep) -> Figures:
     """Gain with an estimated PSF whose size is given; share of pictures that improve; share within 1 dB of the true PSF's result."""
     gains, near = [], []
-    for p, (name, psf) in enumerate(psfs.items()):
+    for p, (name, psf) in enumerate(bench.psfs.items()):
         if psf.shape[0] > 33:
             continue
-        for s, sigma in enumerate(sigmas):
-            for i, (picture, sharp) in enumerate(sharps.items()):
-                y, truth = known_scene(sharp, psf, sigma, 100 * p + 10 * s + i, side)
+        for s, sigma in enumerate(bench.sigmas):
+            for i, (picture, sharp) in enumerate(bench.sharps.items()):
+                y, truth = known_scene(sharp, psf, sigma, 100 * p + 10 * s + i, bench.side)
                 frame = psf.shape[0] // 2
                 found = dcv.estimate_psf(y, psf.shape[0], window=(0, 0, y.shape[1], y.shape[0]), channel_axis=-1)
                 x = restore(y, found.psf)
@@ -135,18 +167,18 @@ def with_lamps(sharp: np.ndarray, peak: float) -> np.ndarray:
     return out
 
 
-def highlights(sharps: dict[str, np.ndarray], psfs: dict[str, np.ndarray], side: int, keep: Keep) -> Figures:
+def highlights(bench: Bench, keep: Keep) -> Figures:
     """Overexposed parts and lamps, clipped at white after the blur.
 
     Root mean square error next to them over the input's, overshoot above the brightest neighbours, gain elsewhere.
     """
     figures: Figures = {}
-    picture, sharp = list(sharps.items())[-1]
+    picture, sharp = list(bench.sharps.items())[-1]
     for peak in (1.05, 2, 20):
         ratio, over, gain = [], [], []
-        for name, psf in psfs.items():
-            lit = (overexposed if peak < 2 else with_lamps)(scenes.crop(sharp, side + psf.shape[0] - 1), peak)
-            y, truth = known_scene(lit, psf, 0.005, 9, side)
+        for name, psf in bench.psfs.items():
+            lit = (overexposed if peak < 2 else with_lamps)(scenes.crop(sharp, bench.side + psf.shape[0] - 1), peak)
+            y, truth = known_scene(lit, psf, 0.005, 9, bench.side)
             y, seen = np.minimum(y, 1), np.minimum(truth, 1)
             x = restore(y, psf, saturation=0.999)
             clipped = (y >= 0.999).any(axis=2)
@@ -165,24 +197,51 @@ def highlights(sharps: dict[str, np.ndarray], psfs: dict[str, np.ndarray], side:
     return figures
 
 
-def awkward(side: int, keep: Keep) -> Figures:
+def rings(bench: Bench, keep: Keep) -> Figures:
+    """Lamps of 3 and 10 px radius, 1.2 to 50 times white, on an even ground, clipped after blur and noise.
+
+    What the result has beyond the range of input and truth around (5 x 5 px), above or below and outside the lamp, less 4 times the noise; in white.
+    """
+    figures: Figures = {}
+    side, sigma = 150, 0.003
+    for peak in (1.2, 1.5, 2, 5, 20, 50):
+        worst = []
+        for name, psf in bench.psfs.items():
+            margin = psf.shape[0] // 2
+            i, j = np.mgrid[: side + 2 * margin, : side + 2 * margin] - side // 2 - margin
+            for radius in (3, 10):
+                share = np.clip(radius + 0.5 - np.hypot(i - 0.3, j + 0.2), 0, 1)[..., None]
+                y, truth = scenes.blurred(share * peak * np.array([1, 0.9, 0.7]) + (1 - share) * (0.3 + 0.0005 * j[..., None]), psf, sigma, 3)
+                y, seen = np.minimum(y, 1), np.minimum(truth, 1)
+                x = np.minimum(restore(y, psf, saturation=0.999), 1)
+                most = np.maximum(scipy.ndimage.maximum_filter(seen, (5, 5, 1)), scipy.ndimage.maximum_filter(y, (5, 5, 1)))
+                least = np.minimum(scipy.ndimage.minimum_filter(seen, (5, 5, 1)), scipy.ndimage.minimum_filter(y, (5, 5, 1)))
+                lamp = scipy.ndimage.binary_dilation((truth >= 0.999).any(axis=2), np.ones((3, 3)))
+                worst.append(float(np.maximum(x - most, least - x)[~lamp].max()) - 4 * sigma)
+                if radius == 10:
+                    keep(f"lamp of {peak:g} white, {name}: input, restored, true", [y, x, seen])
+        figures[f"rings: lamp of {peak:g} white, worst_error"] = max(*worst, 0.0)
+    return figures
+
+
+def awkward(bench: Bench, keep: Keep) -> Figures:
     """Pictures without anything to restore, or with nothing else: largest excess over the input's range, and noise that is left."""
     rng = np.random.default_rng(3)
-    i, j = np.mgrid[:side, :side]
-    star = np.zeros((side, side))
-    star[side // 2, side // 2] = 50.0
+    i, j = np.mgrid[: bench.side, : bench.side]
+    star = np.zeros((bench.side, bench.side))
+    star[bench.side // 2, bench.side // 2] = 50.0
     psf = dcv.psf.disk(3)
 
     def soft(a: np.ndarray) -> np.ndarray:
         return scipy.ndimage.convolve(a, psf, mode="mirror")
 
     shown = {
-        "black": np.zeros((side, side)),
-        "white": np.ones((side, side)),
-        "gradient": j / (side - 1),
-        "noise": 0.5 + 0.02 * rng.normal(size=(side, side)),
-        "star": soft(star) + 0.002 * rng.normal(size=(side, side)),
-        "checkerboard": soft(0.1 + 0.8 * ((i // 12 + j // 12) % 2)) + 0.005 * rng.normal(size=(side, side)),
+        "black": np.zeros((bench.side, bench.side)),
+        "white": np.ones((bench.side, bench.side)),
+        "gradient": j / (bench.side - 1),
+        "noise": 0.5 + 0.02 * rng.normal(size=(bench.side, bench.side)),
+        "star": soft(star) + 0.002 * rng.normal(size=(bench.side, bench.side)),
+        "checkerboard": soft(0.1 + 0.8 * ((i // 12 + j // 12) % 2)) + 0.005 * rng.normal(size=(bench.side, bench.side)),
     }
     figures: Figures = {}
     for name, grey in shown.items():
@@ -200,42 +259,85 @@ def awkward(side: int, keep: Keep) -> Figures:
     return figures
 
 
-def sharp_in(sharps: dict[str, np.ndarray], side: int) -> Figures:
+def sharp_in(bench: Bench, _keep: Keep) -> Figures:
     """A sharp picture with a delta as its PSF, PSNR to itself (100 dB: untouched)."""
     delta = np.zeros((5, 5))
     delta[2, 2] = 1
-    distance = [np.mean(np.square(restore(scenes.crop(a, side), delta) - scenes.crop(a, side))) for a in sharps.values()]
+    distance = [np.mean(np.square(restore(scenes.crop(a, bench.side), delta) - scenes.crop(a, bench.side))) for a in bench.sharps.values()]
     return {"sharp: delta as PSF, smallest_db": float(-10 * np.log10(max(*distance, 1e-10)))}
 
 
-def priority(sharps: dict[str, np.ndarray], side: int) -> Figures:
-    """A sweep from denoise to deblur: steps that do not add sharpness, or noise, in a picture that is half flat; PSNR lost at 0 against the best step."""
-    name, sharp = next(iter(sharps.items()))
-    psf, sweep = dcv.psf.disk(3), np.linspace(-1, 1, 9)
-    y, truth = known_scene(sharp, psf, 0.01, 1, side)
+def priority(bench: Bench, keep: Keep) -> Figures:
+    """A sweep from denoise to deblur on a picture that is half flat.
+
+    Steps that do not add sharpness, or noise; PSNR lost at 0 against the best step; at -1, which is to remove noise only, the gradient over that of the blurred
+    picture without noise.
+    """
+    name, sharp = next(iter(bench.sharps.items()))
+    psf, sweep = dcv.psf.disk(3), np.linspace(-1, 1, 17)
+    y, truth = known_scene(sharp, psf, 0.01, 1, bench.side)
     flat = np.full_like(y, 0.4) + 0.01 * np.random.default_rng(2).normal(size=y.shape)
     both = np.concatenate([y, flat.astype(np.float32)], axis=1)
-    detail, noise, quality = [], [], []
+    clean = known_scene(sharp, psf, 0, 1, bench.side)[0][:, : bench.side - 20]
+    detail, noise, quality, gradient = [], [], [], []
     for value in sweep:
         x = restore(both, psf, priority=float(value), noise=0.01)
-        detail.append(np.abs(np.diff(x[:, : side - 20].mean(axis=2), axis=0)).mean())
-        noise.append(x[20:-20, side + 20 : -20].std())
-        quality.append(scenes.psnr(x[:, : side - 20], truth[:, : side - 20]))
+        gradient.append(np.std(np.diff(x[:, : bench.side - 20], axis=0)) / np.std(np.diff(clean, axis=0)))
+        detail.append(np.abs(np.diff(x[:, : bench.side - 20].mean(axis=2), axis=0)).mean())
+        noise.append(x[20:-20, bench.side + 20 : -20].std())
+        quality.append(scenes.psnr(x[:, : bench.side - 20], truth[:, : bench.side - 20]))
     return {
         "priority: steps not monotone in sharpness_error": float(np.sum(np.diff(detail) <= 0)),
         "priority: steps not monotone in noise_error": float(np.sum(np.diff(noise) < -1e-6)),
         "priority: PSNR lost at 0, dB_error": float(max(quality) - quality[len(sweep) // 2]),
         f"priority: range of sharpness on {name}_gain": float(detail[-1] / detail[0]),
+        "priority: gradient at -1 beside that of the clean input_error": float(abs(gradient[0] - 1)),
     }
 
 
-def measure(
-    sharps: dict[str, np.ndarray], psfs: dict[str, np.ndarray], sigmas: tuple[float, ...], side: int, with_blind: bool, keep: Keep = lambda _n, _p: None
-) -> Figures:
-    """Every figure."""
-    figures = non_blind(sharps, psfs, sigmas, side, keep)
-    figures |= highlights(sharps, psfs, side, keep) | awkward(side, keep) | sharp_in(sharps, side) | priority(sharps, side)
-    return figures | (blind(sharps, psfs, sigmas, side, keep) if with_blind else {})
+def text(_bench: Bench, keep: Keep) -> Figures:
+    """A scanned page, defocused and shaken: gain, and overshoot beyond paper and ink."""
+    page = np.repeat(dcv.from_srgb(skimage.data.page())[..., None], 3, axis=2)
+    gains, over = [], []
+    for name, psf in {"disk 2": dcv.psf.disk(2), "shake 11": scenes.shake(1, 11)}.items():
+        y, truth = scenes.blurred(page, psf, 0.005, 4)
+        x = restore(y, psf)
+        gains.append(scenes.psnr(x, truth) - scenes.psnr(y, truth))
+        over.append(float(np.quantile(np.maximum(x - truth.max(), truth.min() - x), 0.99)))
+        keep(f"text, {name}: blurred, restored, true", [y, x, truth])
+    return {"text: smallest_gain": min(gains), "text: overshoot, 99 %_error": max(*over, 0.0)}
+
+
+def shot_noise(bench: Bench, keep: Keep) -> Figures:
+    """Noise that grows with the light (variance 0.0015^2 + 0.03^2 y): gain; mean loss of the estimated noise level to the true mean one."""
+    gains, losses = [], []
+    for p, (name, psf) in enumerate(bench.psfs.items()):
+        for i, (picture, sharp) in enumerate(bench.sharps.items()):
+            soft, truth = known_scene(sharp, psf, 0, 1, bench.side)
+            variance = 0.0015**2 + 0.03**2 * np.maximum(soft, 0)
+            y = (soft + np.sqrt(variance) * np.random.default_rng(10 * p + i).normal(size=soft.shape)).astype(np.float32)
+            x = restore(y, psf)
+            gains.append(scenes.psnr(x, truth) - scenes.psnr(y, truth))
+            losses.append(scenes.psnr(restore(y, psf, noise=float(np.sqrt(variance.mean()))), truth) - scenes.psnr(x, truth))
+            if i == 0:
+                keep(f"{picture}, {name}, shot noise: blurred, restored, true", [y, x, truth])
+    return {
+        "shot noise: mean_gain": float(np.mean(gains)),
+        "shot noise: smallest_gain": min(gains),
+        "shot noise: loss to the true mean noise, dB_error": float(np.mean(losses)),
+    }
+
+
+GROUPS: list[Callable[[Bench, Keep], Figures]] = [non_blind, frame, highlights, rings, shot_noise, awkward, text, sharp_in, priority]
+SLOW: list[Callable[[Bench, Keep], Figures]] = [blind]
+
+
+def measure(bench: Bench, slow: bool, keep: Keep = lambda _n, _p: None) -> Figures:
+    """Every figure; `slow`: those of SLOW, too."""
+    figures: Figures = {}
+    for group in GROUPS + (SLOW if slow else []):
+        figures |= group(bench, keep)
+    return figures
 
 
 def worse(name: str, value: float, before: float) -> bool:
@@ -245,9 +347,9 @@ def worse(name: str, value: float, before: float) -> bool:
     return value < before - 0.15
 
 
-def quick() -> Figures:
+def quick(keep: Keep = lambda _n, _p: None) -> Figures:
     """The small part of the bench that the tests run: three pictures, five PSFs, one noise level, no estimation."""
-    return measure(pictures(None), scenes.psfs(), (0.005,), 160, with_blind=False)
+    return measure(Bench(pictures(None), scenes.psfs(), (0.005,), 160), slow=False, keep=keep)
 
 
 def write_page(folder: Path, figures: Figures, before: Figures, shown: list[tuple[str, list[np.ndarray]]]) -> None:
@@ -257,27 +359,28 @@ def write_page(folder: Path, figures: Figures, before: Figures, shown: list[tupl
         strip = np.clip(dcv.to_srgb(np.clip(np.concatenate([a.astype(np.float32) for a in row], axis=1), 0, 1)), 0, 1)
         skimage.io.imsave(folder / f"{n:03}.png", np.rint(255 * strip).astype(np.uint8), check_contrast=False)
         lines.append(f'<h2>{html.escape(title)}</h2><img src="{n:03}.png">')
-    cells = "".join(
-        f"<tr><td>{html.escape(name)}<td>{value:.3f}<td>{before.get(name, float('nan')):.3f}" for name, value in figures.items()
-    )
+    cells = "".join(f"<tr><td>{html.escape(name)}<td>{value:.3f}<td>{before.get(name, float('nan')):.3f}" for name, value in figures.items())
     page = f"<!doctype html><meta charset=utf-8><title>dcv: quality</title><table><tr><th>figure<th>now<th>baseline{cells}</table>{''.join(lines)}"
     (folder / "index.html").write_text(page, "utf-8")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder of sharp pictures; default: scikit-image's.")
+@click.option("--most", type=click.IntRange(1), help="With --data: at most so many pictures, evenly chosen.")
 @click.option("--psfs", "psf_file", type=click.Path(exists=True, path_type=Path), help=".npz file of square arrays; default: the five of the comparison.")
 @click.option("--blind/--no-blind", "with_blind", default=True, help="Estimate PSFs, too.")
 @click.option("--quick", "quick_", is_flag=True, help="Only what the tests measure.")
 @click.option("--page", type=click.Path(file_okay=False, path_type=Path), help="Write index.html and pictures into this folder.")
 @click.option("--json", "as_json", is_flag=True, help="The figures as one JSON object on stdout.")
 @click.option("--store", is_flag=True, help="Make the figures of --quick the baseline.")
-def main(data: Path | None, psf_file: Path | None, with_blind: bool, quick_: bool, page: Path | None, as_json: bool, store: bool) -> None:
+def main(data: Path | None, most: int | None, psf_file: Path | None, with_blind: bool, quick_: bool, page: Path | None, as_json: bool, store: bool) -> None:
     """Measure the quality of restorations."""
     shown: list[tuple[str, list[np.ndarray]]] = []
-    figures = quick() if quick_ or store else measure(
-        pictures(data), kernels(psf_file), (0.002, 0.01, 0.02), SIDE, with_blind, lambda name, row: shown.append((name, row))
-    )  # fmt: skip
+
+    def keep(name: str, row: list[np.ndarray]) -> None:
+        shown.append((name, row))
+
+    figures = quick(keep) if quick_ or store else measure(Bench(pictures(data, most), kernels(psf_file), (0.002, 0.01, 0.02), SIDE), with_blind, keep)
     if store:
         BASELINE.write_text(json.dumps({name: round(value, 4) for name, value in figures.items()}, indent=2) + "\n", "utf-8")
     before: Figures = json.loads(BASELINE.read_text("utf-8")) if quick_ or store else {}

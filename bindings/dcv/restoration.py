@@ -58,7 +58,7 @@ def deconvolve(
     solver : {"admm", "mm", "pam", "pd", "rl"}
         Restoration method.
     priority : float, -1 to 1
-        From denoise (-1) to deblur (+1); 0 balances for the least error.
+        From denoise (-1) to deblur (+1); 0 balances for the least error, below 0 less of the blur is undone, at -1 nothing.
     noise : float, 0 to 1, optional
         Standard deviation of the noise relative to white. None: measured on the picture.
     gradient : float, optional

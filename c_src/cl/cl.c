@@ -290,7 +290,7 @@ dcv_status dcv_cl_create(dcv_cl **out, const dcv_job *job, const dcv_tiling *til
   cl->job = *job, cl->tiling = *tiling, cl->tile = shared_tile(tiling), cl->batch = batch;
   cl->step = target->context ? 4 : job->channels, cl->threads = target->threads;
   cl->turned = dcv_job_turned(job), cl->next = dcv_job_otfs(job) == 1 ? 0 : cl->tile.plane;
-  cl->highlight = dcv_highlight_of(job->psf, job->saturation);
+  cl->highlight = dcv_highlight_of(job->psf, job->saturation, job->noise);
   if(job->saturation < INFINITY) cl->host = dcv_alloc_floats((size_t)cl->tile.plane * (job->channels + 2));
   cl->ranges = dcv_alloc(sizeof(int) * 2 * (tiling->tiles_x + tiling->tiles_y));
   cl->places = dcv_alloc(sizeof(*cl->places) * tiling->tiles_x);

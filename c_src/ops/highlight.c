@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DIRECTIONS = 8, RAMP = 2 };
-#define STEEP 1.15f
-#define LEAST 0.5f
+enum { RAMP = 2, SHIFT = DCV_HIGHLIGHT_SHIFT, PLACES = 16 };
+#define ABOVE 0.05f
+#define LEAST 0.15f
 #define TAIL 0.0005
 
 /* Half width of a PSF's projection on its rows (or columns). */
@@ -30,42 +30,37 @@ static int spread(const dcv_psf *psf, bool rows)
   return middle;
 }
 
-/* Peak of the PSF's projections on lines in 8 directions, bins of 1 px shared linearly. */
-static double steepest(const dcv_psf *psf)
+/* m(d): see highlight.h. */
+static float common(const dcv_psf *psf, int down, int right)
 {
   const int n = psf->size;
-  double line[4 * DCV_PSF_MAX], peak = 0.0;
-  for(int a = 0; a < DIRECTIONS; a++)
-    for(int c = 0; c < psf->channels; c++)
-    {
-      memset(line, 0, sizeof(line));
-      const double angle = a * 3.14159265358979323846 / DIRECTIONS, down = sin(angle), right = cos(angle);
-      for(int i = 0; i < n; i++)
-        for(int j = 0; j < n; j++)
-        {
-          const double place = (i - n / 2) * down + (j - n / 2) * right + 2 * n, value = psf->data[((size_t)c * n + i) * n + j];
-          const int low = (int)place;
-          line[low] += (low + 1 - place) * value, line[low + 1] += (place - low) * value;
-        }
-      for(int i = 0; i < 4 * n; i++) peak = fmax(peak, line[i]);
-    }
-  return peak;
+  double least = 1.0;
+  for(int c = 0; c < psf->channels; c++)
+  {
+    const float *const k = psf->data + (size_t)c * n * n;
+    double sum = 0.0;
+    for(int i = DCV_MAX(0, -down); i < n - DCV_MAX(0, down); i++)
+      for(int j = DCV_MAX(0, -right); j < n - DCV_MAX(0, right); j++) sum += fminf(k[i * n + j], k[(i + down) * n + j + right]);
+    least = fmin(least, sum);
+  }
+  return (float)least;
 }
 
-dcv_highlight dcv_highlight_of(const dcv_psf *psf, float white)
+dcv_highlight dcv_highlight_of(const dcv_psf *psf, float white, float noise)
 {
-  if(white == INFINITY) return (dcv_highlight){ .white = white };
-  return (dcv_highlight){
-    .white = white,
-    .step = white * fminf(STEEP * (float)steepest(psf), LEAST),
-    .rows = spread(psf, true),
-    .columns = spread(psf, false),
-  };
+  dcv_highlight found = { .white = white, .margin = 4.0f * noise };
+  if(white == INFINITY) return found;
+  found.rows = spread(psf, true), found.columns = spread(psf, false);
+  for(int i = -SHIFT; i <= SHIFT; i++)
+    for(int j = -SHIFT; j <= SHIFT; j++) found.common[i + SHIFT][j + SHIFT] = common(psf, i, j);
+  return found;
 }
 
 int dcv_highlight_reach(const dcv_highlight *highlight)
 {
-  return highlight->white == INFINITY ? 0 : 3 * DCV_MAX(highlight->rows, highlight->columns) + 2 * RAMP + 1;
+  if(highlight->white == INFINITY) return 0;
+  const int most = DCV_MAX(highlight->rows, highlight->columns);
+  return DCV_MAX(2 * most + 2, SHIFT) + 2 * most + (3 * most + 1) / 2 + 2 * RAMP + 1;
 }
 
 /* a <- sums over boxes of (2 rows + 1) x (2 columns + 1), cut off at the edges; exact for counts. */
@@ -112,17 +107,43 @@ static bool clipped(int channels, float *const *planes, size_t at, float white)
   return false;
 }
 
-/* Whether the pixel differs from one of its neighbours by more than the step. */
-static bool steep(const dcv_highlight *h, int channels, float *const *planes, int stride, int width, int height, int x, int y)
+/* The part of a channel's plane that holds data. */
+typedef struct view {
+  const float *data;
+  int stride, width, height;
+} view;
+
+/* Value at (y, x), clipped; INFINITY outside or where it is not finite. */
+static float value(const view *v, int y, int x, float white)
 {
-  const int dx[] = { -1, 1, 0, 0 }, dy[] = { 0, 0, -1, 1 };
-  for(int c = 0; c < channels; c++)
-    for(int k = 0; k < 4; k++)
+  if(y < 0 || y >= v->height || x < 0 || x >= v->width) return INFINITY;
+  const float a = v->data[(size_t)y * v->stride + x];
+  return isfinite(a) ? fminf(a, white) : INFINITY;
+}
+
+/* Least of up to 33 x 33 values evenly spread over 2 spread + 2 pixels to each side, held in [0, 0.9 white]. */
+static float darkest(const dcv_highlight *h, const view *v, int y, int x)
+{
+  const int rows = 2 * h->rows + 2, columns = 2 * h->columns + 2, down = (rows + PLACES - 1) / PLACES, right = (columns + PLACES - 1) / PLACES;
+  float least = 0.9f * h->white;
+  for(int i = -(rows / down) * down; i <= rows; i += down)
+    for(int j = -(columns / right) * right; j <= columns; j += right) least = fminf(least, value(v, y + i, x + j, h->white));
+  return fmaxf(least, 0.0f);
+}
+
+/* Whether the pixel, clipped at the edge of what is clipped, belongs to a lamp. */
+static bool glows(const dcv_highlight *h, const view *v, int y, int x)
+{
+  const float white = h->white;
+  if(value(v, y, x, INFINITY) < white || value(v, y, x, INFINITY) == INFINITY) return false;
+  if(value(v, y - 1, x, white) >= white && value(v, y + 1, x, white) >= white && value(v, y, x - 1, white) >= white && value(v, y, x + 1, white) >= white)
+    return false;
+  const float low = darkest(h, v, y, x);
+  for(int i = -SHIFT; i <= SHIFT; i++)
+    for(int j = -SHIFT; j <= SHIFT; j++)
     {
-      const int i = y + dy[k], j = x + dx[k];
-      if(i < 0 || i >= height || j < 0 || j >= width) continue;
-      const float a = planes[c][(size_t)y * stride + x], b = planes[c][(size_t)i * stride + j];
-      if(isfinite(a) && isfinite(b) && fabsf(fminf(a, h->white) - fminf(b, h->white)) > h->step) return true;
+      const float m = h->common[i + SHIFT][j + SHIFT];
+      if(m >= LEAST && value(v, y + i, x + j, white) < low + ((1.0f + ABOVE) * white - low) * m - ABOVE * white - h->margin) return true;
     }
   return false;
 }
@@ -140,15 +161,16 @@ bool dcv_highlight_hide(const dcv_highlight *highlight, const dcv_fft *fft, int 
   for(int y = 0; y < height; y++)
     for(int x = 0; x < width; x++)
     {
-      weight[(size_t)y * stride + x] = steep(highlight, channels, planes, stride, width, height, x, y);
-      any = any || weight[(size_t)y * stride + x] > 0.0f;
+      bool lamp = false;
+      for(int c = 0; c < channels && !lamp; c++) lamp = glows(highlight, &(view){ planes[c], stride, width, height }, y, x);
+      weight[(size_t)y * stride + x] = lamp, any |= lamp;
     }
   if(!any) return false;
   widen(weight, scratch, stride, width, height, 2 * rows, 2 * columns);
   for(int y = 0; y < height; y++)
     for(int x = 0; x < width; x++)
       if(!clipped(channels, planes, (size_t)y * stride + x, highlight->white)) weight[(size_t)y * stride + x] = 0.0f;
-  widen(weight, scratch, stride, width, height, rows, columns);
+  widen(weight, scratch, stride, width, height, (3 * rows + 1) / 2, (3 * columns + 1) / 2);
   any = false;
   for(int y = 0; y < height; y++)
     for(int x = 0; x < width; x++)

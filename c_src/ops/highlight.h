@@ -6,27 +6,37 @@
  * out how bright it was, and whatever they assume rings across the picture. So the data that a lamp may have reached are declared unknown before the
  * restoration, which then sees neither the lamp nor its spread, and the result fades into the input there.
  *
- * An overexposed sky, barely above white, is no lamp: its edges restore well. The PSF tells them apart: an edge of height 1, blurred, nowhere rises by more
- * than the peak of the PSF's projection on a line. With b = min(y, white): a pixel is steep when a difference of b to one of its four neighbours exceeds
- * white min(1.15 peak, 0.5); a lamp, when clipped with a steep pixel within twice the PSF's spread; reached, when a lamp lies within the spread.
+ * An overexposed sky, barely above white, is no lamp: its edges restore well. If the sharp x <= t white around a clipped pixel p, k * x >= white there leaves
+ * little room for anything dark, and the pixels next to it see much the same: with x >= low and m(d) = sum_q min(k(q), k(q + d)), the share of the PSF that
+ * p and p + d have in common,
+ *
+ *   (k * x)(p + d) >= low + (t white - low) m(d) - (t - 1) white                                           (the rest of p's mean takes at most t white - x)
+ *
+ * A clipped pixel next to another that is darker than this by more than four times the noise, t = 1.05, low the least value around, belongs to a lamp.
  */
 #ifndef DCV_HIGHLIGHT_H
 #define DCV_HIGHLIGHT_H
 
 #include "maths/fft.h"
 
+enum { DCV_HIGHLIGHT_SHIFT = 10 };
+
 typedef struct dcv_highlight {
   float white;       /* clipping level, INFINITY: none */
-  float step;        /* least difference of a steep pixel */
+  float margin;      /* 4 times the noise */
   int rows, columns; /* spread: half widths beyond which at most 0.0005 of the PSF lies, in any channel */
+  float common[2 * DCV_HIGHLIGHT_SHIFT + 1][2 * DCV_HIGHLIGHT_SHIFT + 1]; /* m(d), the least of all channels, at [d_row + SHIFT][d_column + SHIFT] */
 } dcv_highlight;
 
-dcv_highlight dcv_highlight_of(const dcv_psf *psf, float white);
+/* noise: standard deviation. */
+dcv_highlight dcv_highlight_of(const dcv_psf *psf, float white, float noise);
 
-/* Pixels around a pixel that decide about it: 3 spread + 5; 0 without a clipping level. */
+/* Pixels around a pixel that decide about it, 0 without a clipping level: where the least value is looked for (2 spread + 2) or a shift, the lamp's extent
+ * (2 spread), what it reaches (3/2 spread), the ramp of the weight. */
 int dcv_highlight_reach(const dcv_highlight *highlight);
 
-/* Marks the reached pixels of the width x height ones at the planes' origin as unknown (NaN). Returns whether there are any; if so, `weight` becomes the share of
+/* A lamp is a clipped pixel with one that belongs to a lamp within twice the spread; it reaches 3/2 of the spread: not all of it need be clipped.
+ * Marks the reached pixels of the width x height ones at the planes' origin as unknown (NaN). Returns whether there are any; if so, `weight` becomes the share of
  * the input in the result: 1 where reached, falling to 0 within 4 px. weight, scratch: fft->plane floats each. */
 bool dcv_highlight_hide(const dcv_highlight *highlight, const dcv_fft *fft, int channels, float *const *planes, int width, int height, float *weight,
                         float *scratch);

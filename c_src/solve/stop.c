@@ -92,7 +92,7 @@ dcv_status dcv_stop_iterations(const dcv_solver *solver, const dcv_job *resolved
     }
     const dcv_tile whole = { .x0 = left, .y0 = top, .x1 = left + width, .y1 = top + height };
     dcv_tile_load(in, &whole, channels, &fft, z);
-    const dcv_highlight highlight = dcv_highlight_of(job.psf, job.saturation);
+    const dcv_highlight highlight = dcv_highlight_of(job.psf, job.saturation, job.noise);
     float *const weight = work + work_floats + 4 * planes;
     dcv_highlight_hide(&highlight, &fft, channels, z, width, height, weight, weight + fft.plane);
     bool any = false;

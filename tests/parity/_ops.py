@@ -24,7 +24,7 @@ typedef struct { dcv_fft fft, small; int width, height, size; double zoom; float
 typedef struct { float *x, *a, *b, *kept, *rows, *small; } dcv_blind_work;
 typedef struct { int width, height, halo, blend, gap, tiles_x, tiles_y, transform_width, transform_height; ...; } dcv_tiling;
 typedef struct { int x0, y0, x1, y1; ...; } dcv_tile;
-typedef struct { float white, step; int rows, columns; } dcv_highlight;
+typedef struct { float white, margin; int rows, columns; float common[21][21]; } dcv_highlight;
 typedef float dcv_refocus_kernels[6][3][32][32];
 typedef double dcv_refocus_profiles[2][6][6][3];
 int dcv_refocus_make_kernels(dcv_refocus_kernels kernels);
@@ -67,7 +67,8 @@ long dcv_boundary_fill_holes(const dcv_fft *fft, float *plane, int data_width, i
 void dcv_boundary_extend(const dcv_fft *fft, float *plane, int data_width, int data_height, int edge_x, int edge_y);
 _Bool dcv_boundary_bound(const dcv_fft *fft, const float *y, int data_width, int data_height, float saturation, int reach, float *bound);
 void dcv_boundary_impute(const dcv_fft *fft, float omega, const float *model, const float *bound, float *z);
-dcv_highlight dcv_highlight_of(const dcv_psf *psf, float white);
+void dcv_psf_soften(dcv_psf *psf, float share);
+dcv_highlight dcv_highlight_of(const dcv_psf *psf, float white, float noise);
 _Bool dcv_highlight_hide(const dcv_highlight *highlight, const dcv_fft *fft, int channels, float *const *planes, int width, int height, float *weight,
                          float *scratch);
 void dcv_highlight_fade(const dcv_fft *fft, const float *weight, const dcv_image *y, int x0, int y0, int c, int width, int height, float *x);

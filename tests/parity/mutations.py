@@ -145,7 +145,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("x[c][at] - (iteration", "x[c][at] + (iteration"),
         (": model[c][at] - y", ": model[c][at] + y"),
         ("z[c][at] < job.saturation", "z[c][at] > job.saturation"),
-        ("dcv_highlight_of(job.psf, job.saturation)", "dcv_highlight_of(job.psf, INFINITY)"),
+        ("dcv_highlight_of(job.psf, job.saturation, job.noise)", "dcv_highlight_of(job.psf, INFINITY, job.noise)"),
     ]),
     "c_src/solve/prototype.c": ("test_solvers.py -k prototype", [
         ("(p[n] - p[0]) - (p[0] - p[-n])", "(p[n] - p[0]) + (p[0] - p[-n])"),

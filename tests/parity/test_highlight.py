@@ -33,7 +33,7 @@ def test_lamp(psf: np.ndarray) -> None:
     shape = info.transform_height, info.transform_width
     expected = admm.restore(y.astype(float), psf, white=WHITE, halo=info.halo + 8, shape=shape)  # the gap is as long as halo and blend
     assert np.abs(restored - expected).max() < 2e-5  # six iterations in single precision on values up to 1
-    reached, weight = highlight.find(y.astype(float), psf, WHITE)
+    reached, weight = highlight.find(y.astype(float), psf, WHITE, info.noise)
     assert reached[SIDE // 2, SIDE // 2] and not reached[:20].any()
     np.testing.assert_array_equal(restored[weight == 1], y[weight == 1])
     rest = weight == 0
@@ -50,16 +50,16 @@ def test_sky_is_no_lamp() -> None:
     sharp[: side // 2] = 1.05
     soft = np.stack([scipy.signal.fftconvolve(sharp[..., c], psf, "valid") for c in range(3)], axis=-1)
     y = np.minimum(soft + SIGMA * np.random.default_rng(0).normal(size=soft.shape), WHITE)
-    assert not highlight.find(y, psf, WHITE)[0].any()
+    assert not highlight.find(y, psf, WHITE, SIGMA)[0].any()
 
 
-def test_spread_and_peak() -> None:
+def test_spread_and_common() -> None:
     assert highlight.spread(np.ones((1, 1))) == (0, 0)
-    assert highlight.steepest(np.ones((1, 1))) == pytest.approx(1)
     line = np.zeros((9, 9))
     line[4] = 1 / 9
     assert highlight.spread(line) == (0, 4)
-    assert highlight.steepest(line) == pytest.approx(1)  # across the motion nothing is blurred
-    box = np.full((9, 9), 1 / 81)
-    assert highlight.spread(box) == (4, 4)
-    assert highlight.steepest(box) < 0.2
+    common, middle = highlight.common(line), highlight.SHIFT
+    assert common[middle, middle] == pytest.approx(1)
+    assert common[middle, middle + 3] == pytest.approx(6 / 9)  # six of nine places in common
+    assert common[middle + 1].max() == 0  # across the motion nothing
+    assert highlight.spread(np.full((9, 9), 1 / 81)) == (4, 4)

@@ -79,7 +79,7 @@ def test_clipped_values_and_lamps_do_not_count(name):
     plain = stopping.iterations(METHODS[name], y, k, params, 0.2, white, shape=shape)
     y[20:23, 10:13] = white
     y[23, 10:13] = 0.1
-    assert highlight.find(y, k, white)[0].any()
+    assert highlight.find(y, k, white, params.sigma)[0].any()
     run = stopping.iterations(METHODS[name], y, k, params, 0.2, white, shape=shape)
     iterations, reason, change, white_ = _ops.stop(name, y, k, params, 0.2, white)
     assert (iterations, reason) == (run.iterations, run.reason)
