@@ -13,7 +13,7 @@
 #include "ops/noise.h"
 #include "ops/tile.h"
 #include "ops/window.h"
-#include "solve/solver.h"
+#include "solve/common.h"
 #include "solve/stop.h"
 
 #include <math.h>
@@ -77,14 +77,14 @@ static dcv_job make_job(const dcv_params *params, const dcv_psf *psf)
     .iterations = params->iterations > 0 ? params->iterations : solver->iterations,
     .noise = params->noise,
     .gradient = params->gradient,
+    .kept = params->priority < 0.0f ? params->priority * params->priority : 0.0f,
     .saturation = params->saturation > 0.0f ? params->saturation : INFINITY,
   };
   job.lam = params->lam > 0.0f ? params->lam : solver->lam(&job, params->priority);
   return job;
 }
 
-/* The same restoration of a picture scaled by s = params->scale: parameters and PSF (a copy, to be cleared whatever the status) as they are there. Below 0 the
- * priority takes blur out of the PSF (dcv_psf_soften), so that -1 removes noise and leaves the blur.
+/* The same restoration of a picture scaled by s = params->scale: parameters and PSF (a copy, to be cleared whatever the status) as they are there.
  *
  * With the PSF as the reduced picture sees it (dcv_psf_reduce) and the sum over pixels standing for an integral, data term and total variation of a picture
  * scaled by s weigh s^2 lam / 2 and s, for gradients grow by 1 / s. So  lam -> lam / s,  G -> G / s,  and the noise, averaged, goes to s sigma.
@@ -96,7 +96,6 @@ static dcv_status at_scale(const dcv_params *params, const dcv_psf *psf, bool sh
   dcv_psf view;
   if(share) psf = share_planes(psf, &view);
   DCV_TRY(dcv_psf_copy(reduced, psf));
-  dcv_psf_soften(reduced, fmaxf(0.0f, -params->priority));
   *own = *params;
   if(params->scale == 1.0f) return DCV_OK;
   const dcv_psf full = *reduced;
@@ -198,6 +197,7 @@ static dcv_status find_halo(const dcv_params *params, const dcv_job *job, int *h
   DCV_TRY(dcv_halo_measure(job->psf, dcv_solvers[params->solver]->reach(job), halo));
   const dcv_highlight highlight = dcv_highlight_of(job->psf, job->saturation, job->noise);
   *halo = DCV_MAX(*halo, dcv_highlight_reach(&highlight));
+  if(job->kept > 0.0f) *halo += job->psf->size / 2;
   return DCV_OK;
 }
 
@@ -662,13 +662,14 @@ dcv_status dcv_plan_execute(dcv_plan *plan, const dcv_image *in, dcv_image *out,
                         tables - dcv_round_floats(cell_floats(&plan->grid)));
           job = make_job(&plan->params, &own);
           job.fft = &plan->fft;
-          highlight = dcv_highlight_of(&own, job.saturation);
+          highlight = dcv_highlight_of(&own, job.saturation, job.noise);
           plan->solver->prepare(&job, tables);
           shared_tables = tables;
         }
         seconds_load += dcv_seconds() - now;
         const bool lamps = dcv_highlight_hide(&highlight, &plan->fft, channels, y, run.data_width, run.data_height, weight, scratch);
         plan->solver->run(&job, shared_tables, work, &run);
+        if(job.kept > 0.0f) dcv_job_reblur(&job, shared_tables, y, work, &run);
         for(int c = 0; c < channels && lamps; c++)
           dcv_highlight_fade(&plan->fft, weight, in, tile.x0, tile.y0, c, run.data_width, run.data_height, y[c]);
       }

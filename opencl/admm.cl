@@ -107,8 +107,9 @@ __kernel void dcv_divide(const dcv_cl_tile t, const int turned, const float r, c
   }
 }
 
-/* to <- K x; correlate: conj(K) x. */
-__kernel void dcv_multiply(const dcv_cl_tile t, const int correlate, const int next, __global const float *otf, __global const float *x, __global float *to)
+/* to <- (1 - share) x + share K x, in place allowed; correlate: conj(K) for K. */
+__kernel void dcv_multiply(const dcv_cl_tile t, const int correlate, const float share, const int next, __global const float *otf, __global const float *x,
+                           __global float *to)
 {
   const int j = get_global_id(0), i = get_global_id(1);
   if(j >= t.columns || i >= t.height) return;
@@ -117,6 +118,7 @@ __kernel void dcv_multiply(const dcv_cl_tile t, const int correlate, const int n
   for(int c = 0; c < DCV_CHANNELS; c++)
   {
     const float2 k = vload2(at, otf + (size_t)c * next);
-    vstore2(times(correlate ? (float2)(k.x, -k.y) : k, vload2(at, x + (size_t)c * t.plane)), at, to + (size_t)c * t.plane);
+    const float2 a = vload2(at, x + (size_t)c * t.plane);
+    vstore2(mix(a, times(correlate ? (float2)(k.x, -k.y) : k, a), share), at, to + (size_t)c * t.plane);
   }
 }

@@ -8,7 +8,7 @@
 #define DCV_OMEGA 1.9f          /* over-relaxation of unknown data */
 #define DCV_CHROMA 2.0f         /* weight of chroma differences */
 #define DCV_GROWTH 10.0f        /* of rho over all iterations of admm */
-#define DCV_SETTLING 2          /* first iterations of admm that trust the data less */
+#define DCV_FIRST 0.01f         /* share of lam in the first iteration of admm */
 #define DCV_HOLE_PASSES 32      /* pixels from data at which a hole becomes 0 */
 #define DCV_LEAST_SQUARE 1e-30f /* keeps the norm of the shrinkage off zero */
 

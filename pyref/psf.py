@@ -150,13 +150,6 @@ def resample(psf, scale):
     return normalise(np.maximum(np.einsum("ai,ij...,bj->ab...", share, psf, share), 0))
 
 
-def soften(psf, share):
-    """(1 - share) psf + share delta, for a PSF of sum 1: removing such a blur leaves about that share of it; share in [0, 1]."""
-    k = (1 - share) * np.asarray(psf)
-    k[k.shape[0] // 2, k.shape[1] // 2] += share
-    return k
-
-
 def reduce(psf, scale):
     """PSF as a picture resized by `scale` sees it, for restoring that picture: sum 1, with small negative lobes.
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import boundary, fft, highlight
-from .psf import soften
 
 CHROMA = 2.0
 COLOUR = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])
@@ -91,6 +90,8 @@ def problem(y, psf, white=None, dtype=np.float64, shape=None, frame=True, halo=0
 def restore(solver, y, psf, params=None, iterations=None, white=None, dtype=np.float64, shape=None, frame=True, halo=0, watch=None):
     """Restored picture, like `admm.restore` for one of the other solvers.
 
+    Where params.kept is not 0 (priority below 0), x <- (1 - kept) x + kept k * x at the end: at 1 noise is removed, and nothing sharpened.
+
     Parameters
     ----------
     solver : module, see above
@@ -112,8 +113,6 @@ def restore(solver, y, psf, params=None, iterations=None, white=None, dtype=np.f
     if psf.ndim == 3 and (psf == psf[..., :1]).all():
         psf = psf[..., 0]  # one shared by the channels
 
-    psf = soften(psf, params.kept)
-
     def cropped(t, x, model):
         return watch(t, x[inside], model[inside])
 
@@ -122,7 +121,11 @@ def restore(solver, y, psf, params=None, iterations=None, white=None, dtype=np.f
         reached, weight = highlight.find(y, psf, white, params.sigma)
         seen = np.where(reached[..., None], y.dtype.type(np.nan), y)
     options = {} if iterations is None else {"iterations": iterations}
-    x = solver.solve(problem(seen, psf, white, dtype, shape, frame, halo), params, watch=cropped if watch else None, **options)[inside]
+    domain = problem(seen, psf, white, dtype, shape, frame, halo)
+    x = solver.solve(domain, params, watch=cropped if watch else None, **options)
+    if params.kept:
+        x = x + x.dtype.type(params.kept) * (fft.inverse(domain.k * fft.forward(x), domain.shape) - x)
+    x = x[inside]
     if white is not None and reached.any():
         x = highlight.fade(x, y, weight)
     return x[..., 0] if grey else x

@@ -36,7 +36,6 @@ TOLERANCES = {
     # PSF
     "psf": (2e-7, "double precision on both sides, rounded once"),
     "psf resample": (2e-7, "double precision on both sides, rounded once"),
-    "psf soften": (2e-7, "two roundings"),
     # lamps
     "highlight reach": (0.0, "pixels that comparisons of the same values mark; the thresholds are sums over the PSF, rounded once"),
     "highlight weight": (3e-7, "a mean of 25 zeros and ones"),

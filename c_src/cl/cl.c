@@ -378,13 +378,14 @@ static dcv_status set_data(dcv_cl *cl, int tiles, bool first)
   cl_mem *const m = cl->memory;
   const dcv_cl_tile t = cl->tile;
   const int correlate = 1;
+  const float whole = 1.0f;
   if(cl->turned)
     DCV_TRY(launch(cl, K_turn, t.width, t.height, tiles, ARGS(ARG(t), ARG(m[Z]), ARG(m[MODEL]))));
   else
     DCV_TRY(copy(cl, Z, MODEL, planes_bytes(cl, tiles)));
   if(first) DCV_TRY(copy(cl, MODEL, X0, planes_bytes(cl, tiles)));
   DCV_TRY(transform(cl, false, MODEL, tiles));
-  return launch(cl, K_multiply, t.columns, t.height, tiles, ARGS(ARG(t), ARG(correlate), ARG(cl->next), ARG(m[OTF]), ARG(m[MODEL]), ARG(m[B])));
+  return launch(cl, K_multiply, t.columns, t.height, tiles, ARGS(ARG(t), ARG(correlate), ARG(whole), ARG(cl->next), ARG(m[OTF]), ARG(m[MODEL]), ARG(m[B])));
 }
 
 /* z renewed from the model. */
@@ -419,6 +420,7 @@ static dcv_status iterate(dcv_cl *cl, const batch *b, int *x)
   cl_mem *const m = cl->memory;
   const dcv_cl_tile t = cl->tile;
   const int iterations = cl->job.iterations, product = 0, tiles = b->count;
+  const float whole = 1.0f;
   const float growth = powf(DCV_GROWTH, 1.0f / (float)DCV_MAX(iterations - 1, 1));
   float rho = dcv_job_rho(&cl->job);
   DCV_TRY(fill_zero(cl, U0, 2 * planes_bytes(cl, tiles)));
@@ -435,9 +437,13 @@ static dcv_status iterate(dcv_cl *cl, const batch *b, int *x)
                    ARGS(ARG(t), ARG(cl->turned), ARG(r), ARG(cl->next), ARG(m[OTF]), ARG(m[POWER]), ARG(m[B]), ARG(m[X0 + to]))));
     if(b->unknown && i < iterations - 1)
     {
-      DCV_TRY(launch(cl, K_multiply, t.columns, t.height, tiles, ARGS(ARG(t), ARG(product), ARG(cl->next), ARG(m[OTF]), ARG(m[X0 + to]), ARG(m[MODEL]))));
+      DCV_TRY(launch(cl, K_multiply, t.columns, t.height, tiles,
+                     ARGS(ARG(t), ARG(product), ARG(whole), ARG(cl->next), ARG(m[OTF]), ARG(m[X0 + to]), ARG(m[MODEL]))));
       DCV_TRY(transform(cl, true, MODEL, tiles));
     }
+    if(cl->job.kept > 0.0f && i == iterations - 1) /* dcv_job_reblur */
+      DCV_TRY(launch(cl, K_multiply, t.columns, t.height, tiles,
+                     ARGS(ARG(t), ARG(product), ARG(cl->job.kept), ARG(cl->next), ARG(m[OTF]), ARG(m[X0 + to]), ARG(m[X0 + to]))));
     DCV_TRY(transform(cl, true, X0 + to, tiles));
     *x = X0 + to;
     DCV_TRY(pace(cl, cl->done + tiles * (i + 1.0) / iterations));

@@ -274,13 +274,6 @@ dcv_status dcv_psf_reduce(dcv_psf *reduced, const dcv_psf *psf, double scale)
   return values ? DCV_OK : DCV_ERROR_MEMORY;
 }
 
-void dcv_psf_soften(dcv_psf *psf, float share)
-{
-  const size_t count = area(psf);
-  for(size_t i = 0; i < count * psf->channels; i++)
-    psf->data[i] = (1.0f - share) * psf->data[i] + (i % count == count / 2 ? share : 0.0f);
-}
-
 dcv_status dcv_psf_copy(dcv_psf *copy, const dcv_psf *psf)
 {
   *copy = (dcv_psf){ NULL, psf->size, psf->channels };

@@ -11,7 +11,6 @@
  *
  * each divided by its sum.
  *
- *   softened     (1 - share) k + share delta
  *   reduced      sum_j k_j L((i - j s) / max(s, 1)), L(t) = sinc(t) sinc(t / 5), |t| < 5: Lanczos' windowed ideal low-pass, so that the transfer function is that
  *                of k up to the new Nyquist frequency (Duchon 1979); its small negative lobes are part of it
  */
@@ -23,9 +22,6 @@
 /* The PSF's values are copied; NULL data in `copy` on failure. */
 dcv_status dcv_psf_copy(dcv_psf *copy, const dcv_psf *psf);
 void dcv_psf_clear(dcv_psf *psf);
-
-/* Blends the PSF, of sum 1, with one that does not blur: share in [0, 1]. */
-void dcv_psf_soften(dcv_psf *psf, float share);
 
 /* The PSF as a picture scaled by `scale` (0.02 to 50) sees it, with sum 1 and, unlike dcv_psf_resample's, with its negative lobes; NULL data on failure. */
 dcv_status dcv_psf_reduce(dcv_psf *reduced, const dcv_psf *psf, double scale);

@@ -70,6 +70,12 @@ static int by_level(const void *a, const void *b)
   return x->level != y->level ? (x->level > y->level) - (x->level < y->level) : (x->at > y->at) - (x->at < y->at);
 }
 
+static int by_size(const void *a, const void *b)
+{
+  const block *x = a, *y = b;
+  return x->size != y->size ? (x->size > y->size) - (x->size < y->size) : by_level(a, b);
+}
+
 /* size NaN when the block does not count: not finite, or most of it 0. */
 static block measure(const dcv_image *in, int x0, int y0, int c, int step)
 {
@@ -116,11 +122,13 @@ static double variance_of(block *blocks, size_t count, float *sizes)
   for(size_t g = 0, begin = 0; g < groups; g++)
   {
     const size_t length = count / groups + (g < count % groups);
-    double sum = 0.0;
-    for(size_t i = 0; i < length; i++) sizes[i] = blocks[begin + i].size, sum += blocks[begin + i].level;
-    qsort(sizes, length, sizeof(float), ascending);
+    double dark = 0.0;
+    qsort(blocks + begin, length, sizeof(block), by_size);
+    for(size_t i = 0; i < length; i++) sizes[i] = blocks[begin + i].size, mean += blocks[begin + i].level / count;
+    const size_t smooth = (length + 4) / 5; /* a fifth, around the quantile: within a group, too, the smoothest are the darkest */
+    for(size_t i = 0; i < smooth; i++) dark += blocks[begin + i].level / smooth;
     const double sigma = quantile(sizes, length, QUANTILE) / UNIT;
-    variance[g] = sigma * sigma, level[g] = fmax(sum / length, 0.0), mean += sum / count;
+    variance[g] = sigma * sigma, level[g] = fmax(dark, 0.0);
     begin += length;
   }
   return envelope((int)groups, level, variance, fmax(mean, 0.0));

@@ -81,6 +81,31 @@ void dcv_job_impute(const dcv_job *job, float *const *model, float *const *bound
   for(int c = 0; c < job->channels; c++) dcv_boundary_impute(job->fft, DCV_OMEGA, model[c], bound[c], z[c]);
 }
 
+/* x <- x + share (v - x), whole plane. */
+DCV_SIMD static void approach(size_t count, float share, const float *restrict v, float *restrict x)
+{
+  for(size_t i = 0; i < count; i++) x[i] += share * (v[i] - x[i]);
+}
+
+void dcv_job_reblur(const dcv_job *job, const float *shared, float *const *x, float *scratch, dcv_tile_run *tile)
+{
+  const dcv_fft *fft = job->fft;
+  const float scale = 1.0f / ((float)fft->width * fft->height);
+  double last = dcv_seconds();
+  for(int c = 0; c < job->channels; c++)
+  {
+    dcv_fft_forward(fft, x[c]);
+    dcv_lap(&last, &tile->seconds_fft);
+    dcv_convolution_multiply(fft, dcv_job_otf(job, shared, c), x[c], scratch);
+    approach(fft->plane, job->kept, scratch, x[c]);
+    dcv_lap(&last, &tile->seconds_pixel);
+    dcv_fft_inverse(fft, x[c]);
+    dcv_lap(&last, &tile->seconds_fft);
+    for(size_t i = 0; i < fft->plane; i++) x[c][i] *= scale;
+    dcv_lap(&last, &tile->seconds_pixel);
+  }
+}
+
 bool dcv_job_stops(const dcv_job *job, int iterations, float *const *x, float *const *model)
 {
   return job->watch && job->watch->stops(job->watch->user, iterations, x, model);

@@ -11,8 +11,6 @@
 #include "ops/convolution.h"
 #include "solve/solver.h"
 
-#include <math.h>
-
 static inline int dcv_job_otfs(const dcv_job *job)
 {
   return DCV_MIN(job->psf->channels, job->channels);
@@ -34,10 +32,10 @@ static inline const float *dcv_job_otf(const dcv_job *job, const float *shared, 
   return shared + (dcv_job_otfs(job) == 1 ? 0 : c * job->fft->plane);
 }
 
-/* Share of lam in iteration i = 0, 1 .. of admm: 1/100, 1/10, then 1; the last iteration always has all of it. */
+/* Share of lam in iteration i = 0, 1 .. of admm. */
 static inline float dcv_job_trust(const dcv_job *job, int i)
 {
-  return powf(0.1f, (float)DCV_MAX(DCV_MIN(DCV_SETTLING, job->iterations - 1) - i, 0));
+  return i == 0 && job->iterations > 1 ? DCV_FIRST : 1.0f;
 }
 
 /* Adds the time since *last to *part. */
@@ -66,6 +64,10 @@ void dcv_job_data(const dcv_job *job, const float *shared, float *const *z, floa
 
 /* z renewed from the model, planes of k * x in the picture's own channels. */
 void dcv_job_impute(const dcv_job *job, float *const *model, float *const *bound, float *const *z);
+
+/* x <- (1 - kept) x + kept k * x, planes of the result, after any solver: below 0 the priority does not only trust the data less, it leaves its square of the
+ * blur in, so that -1 removes noise without sharpening. scratch: one plane. */
+void dcv_job_reblur(const dcv_job *job, const float *shared, float *const *x, float *scratch, dcv_tile_run *tile);
 
 /* Asks the job's watch about the state after `iterations`; x and model are the picture's channels. */
 bool dcv_job_stops(const dcv_job *job, int iterations, float *const *x, float *const *model);

@@ -67,7 +67,6 @@ long dcv_boundary_fill_holes(const dcv_fft *fft, float *plane, int data_width, i
 void dcv_boundary_extend(const dcv_fft *fft, float *plane, int data_width, int data_height, int edge_x, int edge_y);
 _Bool dcv_boundary_bound(const dcv_fft *fft, const float *y, int data_width, int data_height, float saturation, int reach, float *bound);
 void dcv_boundary_impute(const dcv_fft *fft, float omega, const float *model, const float *bound, float *z);
-void dcv_psf_soften(dcv_psf *psf, float share);
 dcv_highlight dcv_highlight_of(const dcv_psf *psf, float white, float noise);
 _Bool dcv_highlight_hide(const dcv_highlight *highlight, const dcv_fft *fft, int channels, float *const *planes, int width, int height, float *weight,
                          float *scratch);

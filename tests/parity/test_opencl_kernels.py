@@ -232,8 +232,8 @@ def test_divide_and_multiply(device: Device, shared: bool) -> None:
     device.run("dcv_divide", FULL, TILE, np.int32(1), np.float32(r), next_, otf, power, device.spectra(*b), buffer)
     smooth = r * np.array([1.0, 4, 4]) * fft.gradient_power((HEIGHT, WIDTH))[..., None]
     same("spectrum", "dcv_divide", device.read_spectra(buffer), (b + r * x) / (np.abs(k) ** 2 + smooth) / (WIDTH * HEIGHT))
-    for correlate, expected in ((0, k * x), (1, np.conj(k) * x)):
-        device.run("dcv_multiply", FULL, TILE, np.int32(correlate), next_, otf, device.spectra(*x), buffer)
+    for correlate, share, expected in ((0, 1, k * x), (1, 1, np.conj(k) * x), (0, 0.3, 0.7 * x + 0.3 * k * x)):
+        device.run("dcv_multiply", FULL, TILE, np.int32(correlate), np.float32(share), next_, otf, device.spectra(*x), buffer)
         same("spectrum", "dcv_multiply", device.read_spectra(buffer), expected)
 
 

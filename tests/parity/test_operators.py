@@ -338,16 +338,6 @@ def test_psf_resample(size, scale, channels, seed):
     compare("psf resample", data if not channels else np.moveaxis(data, 0, 2), expected)
 
 
-@pytest.mark.parametrize("channels", [0, 3])
-@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-def test_psf_soften(channels, share):
-    rng = np.random.default_rng(1)
-    k = psf.normalise(rng.random((7, 7, channels) if channels else (7, 7))).astype(np.float32)
-    struct, data = _ops.psf_struct(k)
-    _ops.load().lib.dcv_psf_soften(struct, share)
-    compare("psf soften", data if not channels else np.moveaxis(data, 0, 2), psf.soften(exact(k), share))
-
-
 @pytest.mark.parametrize("k", [psf.disk(3), psf.motion(9, 30), psf.gaussian(1, 7), np.stack([psf.gaussian(s, 7) for s in (0.5, 1, 1.5)], axis=2)])
 @pytest.mark.parametrize(("shape", "channels"), [((40, 53), 3), ((31, 29), 1), ((1, 30), 2)])
 def test_highlight(k, shape, channels):
