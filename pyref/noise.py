@@ -55,7 +55,8 @@ def estimate_channel(y, step=1):
     mean absolute high-pass in blocks of 16 x 16 (see `blocks`). Shot noise makes the smoothest parts the darkest ones, too: split the blocks by
     brightness into 8 groups of equal size (fewer when a group would hold less than 16), take the 10 % quantile of each, and
     of its square, the variance, the highest line a + b level below all groups (`envelope`): texture in some groups does not count.
-    The level of a group is that of its smoothest fifth, around the quantile: within a group, too, the smoothest are the darkest.
+    The level of a group is that of its smoothest fifth, around the quantile: within a group, too, the smoothest are the darkest
+    (a single group says nothing about brightness: its mean).
     Without room for a single block: the median absolute value over 0.6745.
     """
     if min(y.shape) <= 2 * step:
@@ -69,7 +70,8 @@ def estimate_channel(y, step=1):
         return 0.0
     groups = np.array_split(np.argsort(level, kind="stable"), min(max(size.size // 16, 1), GROUPS))
     variance = np.array([(np.quantile(size[g], QUANTILE) / UNIT) ** 2 for g in groups])
-    smoothest = [g[np.argsort(size[g], kind="stable")[: (g.size + 4) // 5]] for g in groups]
+    share = 5 if len(groups) > 1 else 1
+    smoothest = [g[np.argsort(size[g], kind="stable")[: (g.size + share - 1) // share]] for g in groups]
     return float(np.sqrt(envelope(np.maximum([level[g].mean() for g in smoothest], 0), variance, max(level.mean(), 0))))
 
 

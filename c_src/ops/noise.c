@@ -125,7 +125,8 @@ static double variance_of(block *blocks, size_t count, float *sizes)
     double dark = 0.0;
     qsort(blocks + begin, length, sizeof(block), by_size);
     for(size_t i = 0; i < length; i++) sizes[i] = blocks[begin + i].size, mean += blocks[begin + i].level / count;
-    const size_t smooth = (length + 4) / 5; /* a fifth, around the quantile: within a group, too, the smoothest are the darkest */
+    /* A fifth, around the quantile: within a group, too, the smoothest are the darkest. A single group says nothing about brightness. */
+    const size_t smooth = groups > 1 ? (length + 4) / 5 : length;
     for(size_t i = 0; i < smooth; i++) dark += blocks[begin + i].level / smooth;
     const double sigma = quantile(sizes, length, QUANTILE) / UNIT;
     variance[g] = sigma * sigma, level[g] = fmax(dark, 0.0);

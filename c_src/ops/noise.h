@@ -6,10 +6,10 @@
  *             [1 -2 1] / 6 with taps `step` pixels apart (unit gain for white noise, blind to affine brightness: Immerkaer 1996), mean absolute value in
  *             blocks of 16 x 16, zeros (clipped areas) left out. Shot noise makes the smoothest parts the darkest ones, too: the blocks are split by
  *             brightness into 8 groups of equal size (fewer when a group would hold less than 16); variance of a group: square of the 10 % quantile over
- *             0.7135, what unit white noise gives, its brightness that of its smoothest fifth, around the quantile; of the picture: the value at its mean
- *             brightness of the highest line a + b brightness, a, b >= 0, above no group, so that texture in some groups does not count. s_1, s_2: its square root, root mean square over
- *             channels, at steps 1 and 2. Noise that went through demosaicing, resizing or a coder lacks the highest frequencies, s_2 > s_1, and is
- *             extrapolated 1.4 octaves down: sigma = s_1 max(s_2 / s_1, 1)^1.4.
+ *             0.7135, what unit white noise gives, its brightness that of its smoothest fifth, around the quantile (a single group: its mean); of the
+ *             picture: the value at its mean brightness of the highest line a + b brightness, a, b >= 0, above no group, so that texture in some groups
+ *             does not count. s_1, s_2: its square root, root mean square over channels, at steps 1 and 2. Noise that went through demosaicing, resizing or
+ *             a coder lacks the highest frequencies, s_2 > s_1, and is extrapolated 1.4 octaves down: sigma = s_1 max(s_2 / s_1, 1)^1.4.
  *   gradient  G^2 = mean over pixels of |grad y|^2 (all channels, both directions) - 4 C sigma^2, at least sigma^2. Differences with values at or above
  *             `white` (INFINITY: none) are left out: the slopes of lamps would stand for the picture.
  */
