@@ -63,3 +63,21 @@ def test_spread_and_common() -> None:
     assert common[middle, middle + 3] == pytest.approx(6 / 9)  # six of nine places in common
     assert common[middle + 1].max() == 0  # across the motion nothing
     assert highlight.spread(np.full((9, 9), 1 / 81)) == (4, 4)
+
+
+@pytest.mark.parametrize("priority", [-1.0, -0.5])
+def test_blur_left_in(priority: float) -> None:
+    """Below 0 the core leaves as much blur in as pyref; at -1 the gradient is that of the blurred picture without noise."""
+    psf = dcv.psf.disk(3)
+    y, _ = scene(0.25, psf)
+    with dcv.Plan(y, psf, channel_axis=-1, priority=priority) as plan:
+        restored, info = plan.execute(y), plan.info
+    params = admm.parameters(y.astype(float), psf, sigma=info.noise, priority=priority)
+    shape = info.transform_height, info.transform_width
+    expected = admm.restore(y.astype(float), psf, params, halo=info.halo + 8, shape=shape)
+    assert np.abs(restored - expected).max() < 2e-5
+    clean = y - SIGMA * np.random.default_rng(0).normal(size=y.shape)
+    if priority == -1:
+        assert np.std(np.diff(restored, axis=0)) == pytest.approx(np.std(np.diff(clean, axis=0)), rel=0.05)
+    else:
+        assert np.std(np.diff(restored, axis=0)) > 1.1 * np.std(np.diff(clean, axis=0))

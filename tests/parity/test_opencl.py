@@ -65,6 +65,8 @@ CASES = {
     "holes": (with_holes(scene(150, 190)), psf_of(7), {"tile": 128, "halo": 16}),
     "clipped": (scene(150, 190), psf_of(7), {"saturation": 0.85}),
     "lamp": (with_lamp(0.2 * scene(150, 190)), psf_of(7), {"saturation": 0.99}),
+    "denoise": (scene(150, 190), psf_of(7), {"priority": -0.7, "tile": 128}),
+    "denoise, psf per channel": (scene(120, 100), psf_of(7, channels=3), {"priority": -1.0}),
     "one iteration": (scene(60, 70), psf_of(5), {"iterations": 1}),
     "small": (scene(1, 3), psf_of(5), {}),
 }
