@@ -13,7 +13,7 @@ from tests.parity._build import extension, library
 DECLARATIONS = """
 typedef struct {
   int backend, device, solver, channels, width, height, tile, halo, iterations, psf_size, psf_channels, cancel_at, batch, device_memory;
-  float noise, gradient, saturation;
+  float noise, gradient, saturation, priority;
   long fail_at;
 } cl_call;
 typedef struct { int status, create_status, tiles, batch, asked, reports, falls, warnings; long calls; double progress; int64_t unknown, clipped; uint64_t bytes; const char *message; } cl_answer;
@@ -33,7 +33,7 @@ SOURCE = """
 
 typedef struct {
   int backend, device, solver, channels, width, height, tile, halo, iterations, psf_size, psf_channels, cancel_at, batch, device_memory;
-  float noise, gradient, saturation;
+  float noise, gradient, saturation, priority;
   long fail_at;
 } cl_call;
 typedef struct { int status, create_status, tiles, batch, asked, reports, falls, warnings; long calls; double progress; int64_t unknown, clipped; uint64_t bytes; const char *message; } cl_answer;
@@ -65,6 +65,7 @@ static dcv_params params_of(const cl_call *call)
   params.batch = call->batch, params.device_memory = call->device_memory;
   params.tile = call->tile, params.halo = call->halo, params.iterations = call->iterations;
   params.noise = call->noise, params.gradient = call->gradient, params.saturation = call->saturation;
+  params.priority = call->priority;
   return params;
 }
 
