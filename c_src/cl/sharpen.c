@@ -70,6 +70,7 @@ static dcv_status run(sharpener *s, const dcv_blind_level *level, const float *k
   const size_t plane = sizeof(float) * t.plane;
   const cl_int zero = 0;
   const int correlate = 1, next = 0, turned = 0;
+  const float whole = 1.0f;
   int from = 0;
   if(s->face.stale)
   {
@@ -81,7 +82,7 @@ static dcv_status run(sharpener *s, const dcv_blind_level *level, const float *k
   DCV_CL_TRY(clEnqueueFillBuffer(s->queue, m[OTF], &zero, sizeof(zero), 0, plane, 0, NULL, NULL));
   LAUNCH(s, K_PLACE, n, n, ARG(t), ARG(n), ARG(m[PSF]), ARG(m[OTF]));
   DCV_TRY(transform(s, false, OTF));
-  LAUNCH(s, K_MULTIPLY, t.columns, t.height, ARG(t), ARG(correlate), ARG(next), ARG(m[OTF]), ARG(m[DATA]), ARG(m[B]));
+  LAUNCH(s, K_MULTIPLY, t.columns, t.height, ARG(t), ARG(correlate), ARG(whole), ARG(next), ARG(m[OTF]), ARG(m[DATA]), ARG(m[B]));
   DCV_CL_TRY(clEnqueueCopyBuffer(s->queue, m[FILLED], m[X0], 0, 0, plane, 0, NULL, NULL));
   for(float beta = 2.0f * lam; beta < beta_max; beta *= 2.0f, from = 1 - from)
   {
