@@ -57,3 +57,13 @@ def test_too_little_device_memory_is_told() -> None:
 def test_the_users_file_is_in_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert dcv.programs.default_path().is_relative_to(tmp_path)
+
+
+def test_nonsense_is_refused() -> None:
+    ffi, lib = dcv._core.ffi, dcv._core.lib
+    argument, backend, bytes_per_second = 1, 10, ffi.new("double *")
+    assert lib.dcv_device_bandwidth(-1, bytes_per_second) == lib.dcv_device_bandwidth(0, ffi.NULL) == argument
+    assert lib.dcv_device_bandwidth(31, bytes_per_second) == backend
+    assert lib.dcv_plan_time_stages(ffi.NULL, 1) == argument
+    assert lib.dcv_plan_stages(ffi.NULL, ffi.NULL, 0) == 0
+    assert lib.dcv_devices_cache_export(ffi.NULL) == ffi.NULL
