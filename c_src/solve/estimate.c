@@ -389,7 +389,7 @@ static int middle_of(const estimation *e)
 
 /* Probability that the PSF is good: that restoring with it gains at least 70 % of the decibels that the true PSF would. Logistic regression on the gain of
  * energy on the delta, the agreement of two starts and the decadic logarithm of the variance of the noise, the window scaled to CONTRAST; fitted on 180
- * blurred pictures (docs/quality.md). */
+ * blurred pictures (docs/blind.md). */
 static double confidence_of(double gain, double agreement, double variance)
 {
   const double level = fmin(fmax(log10(fmax(variance, 1e-12)), -5.5), -2.5); /* the range it was fitted on */

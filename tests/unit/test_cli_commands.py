@@ -114,6 +114,13 @@ def test_no_blur_is_said(run, tmp_path: Path) -> None:
     assert "no blur found" in done.err
 
 
+def test_too_small_a_blur_size_is_said(run, folder: Path, tmp_path: Path) -> None:
+    small = run("deblur", folder / "blurred.tif", tmp_path / "small.tif", "--blur-size", 3)
+    found = run("deblur", folder / "blurred.tif", tmp_path / "found.tif")
+    assert "at the edge of its 3 px" in small.err
+    assert "at the edge" not in found.err
+
+
 def test_blur_size_is_found(run, folder: Path, tmp_path: Path) -> None:
     told = [run("deblur", folder / "blurred.tif", tmp_path / f"{i}.tif", "--json", *more).json for i, more in enumerate(((), ("--blur-size", "auto")))]
     sizes = [one["files"][0]["psf"]["size"] for one in told]
