@@ -23,7 +23,6 @@ import click
 import numpy as np
 import scenes
 import scipy.ndimage
-import skimage.color
 import skimage.data
 import skimage.io
 from rich.console import Console
@@ -58,7 +57,12 @@ def pictures(folder: Path | None, most: int | None = None) -> dict[str, np.ndarr
         return {name: scenes.sharp_picture(name) for name in scenes.PICTURES}
     found = sorted(p for p in folder.iterdir() if p.suffix.lower() in {".png", ".jpg", ".jpeg", ".tif", ".tiff"})
     chosen = found if most is None or most >= len(found) else [found[n * len(found) // most] for n in range(most)]
-    return {p.stem: dcv.from_srgb(skimage.color.gray2rgb(skimage.io.imread(p))[..., :3].copy()) for p in chosen}
+
+    def read(path: Path) -> np.ndarray:
+        codes = skimage.io.imread(path)
+        return dcv.from_srgb(np.ascontiguousarray(np.stack([codes] * 3, axis=-1) if codes.ndim == 2 else codes[..., :3]))
+
+    return {p.stem: read(p) for p in chosen}
 
 
 def kernels(path: Path | None) -> dict[str, np.ndarray]:
