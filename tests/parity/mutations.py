@@ -92,7 +92,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     ]),
     "c_src/ops/refocus.c": ("test_refocus.py -k 'parity or kernels'", [
         ("atan2(fy, fx) - PI", "atan2(fy, fx) + PI"),
-        ("(float)(g - w * sum", "(float)(g + w * sum"),
+        ("fy) / TOP) + r", "fy) / TOP) - r"),
         ("c * a - s * b", "c * a + s * b"),
         ("4.0 - variance[r]", "4.0 + variance[r]"),
         ("logs += log(v[r])", "logs -= log(v[r])"),
