@@ -83,10 +83,10 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     ]),
     "c_src/ops/halo.c": ("test_operators.py -k halo", [("k[0] * k[0] + k[1]", "k[0] * k[0] - k[1]")]),
     "c_src/ops/highlight.c": ("test_operators.py -k highlight", [
-        ("(low + 1 - place) * value", "(low + 1 + place) * value"),
-        ("(place - low) * value", "(place + low) * value"),
+        ("sum += fminf(k[i", "sum -= fminf(k[i"),
+        ("white - low) * m - ABOVE", "white - low) * m + ABOVE"),
         ("sum -= from[x - columns - 1]", "sum += from[x - columns - 1]"),
-        ("fminf(a, h->white) - fminf(b, h->white)", "fminf(a, h->white) + fminf(b, h->white)"),
+        ("value(v, y + i, x + j, white) < low", "value(v, y + i, x + j, white) > low"),
         ("(1.0f - weight[at]) * x[at]", "(1.0f + weight[at]) * x[at]"),
         ("DCV_MAX(y - RAMP, 0) + 1", "DCV_MAX(y - RAMP, 0) - 1"),
     ]),
@@ -206,7 +206,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("finite && most", "finite && !most"),
     ]),
     "c_src/cl/cl.c": ("test_opencl.py", [
-        ("r = rho / cl->job.lam", "r = -rho / cl->job.lam"),
+        ("r = rho / (cl->job.lam", "r = -rho / (cl->job.lam"),
         ("rho *= growth", "rho /= growth"),
         ("((i - n / 2) % t->height", "((i + n / 2) % t->height"),
         ("left = rx[0] - tile.x0", "left = rx[0] + tile.x0"),
