@@ -58,6 +58,26 @@ def blurred(sharp: np.ndarray, psf: np.ndarray, sigma: float, seed: int) -> tupl
     return soft.astype(np.float32), sharp[margin : sharp.shape[0] - margin, margin : sharp.shape[1] - margin]
 
 
+MASKS = ("disk", "half", "box")
+
+
+def composite(sharp: np.ndarray, psf: np.ndarray, sigma: float, seed: int, mask: str = "disk") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A blurred subject before a sharp background: (picture, sharp, mask); the mask is true on the subject, a disk, the right half or a box.
+
+    Blurred with the picture mirrored at its frame, so that all have the size of `sharp`; float32, white noise of `sigma`.
+    """
+    height, width = sharp.shape[:2]
+    y, x = np.mgrid[:height, :width]
+    subject = {
+        "disk": np.hypot(y - height / 2, x - width / 2) < 0.3 * min(height, width),
+        "half": x > width / 2,
+        "box": (np.abs(y - 0.6 * height) < 0.25 * height) & (np.abs(x - 0.45 * width) < 0.3 * width),
+    }[mask]
+    soft = np.stack([scipy.ndimage.convolve(sharp[:, :, c].astype(np.float64), psf, mode="reflect") for c in range(3)], axis=-1)
+    picture = np.where(subject[..., None], soft, sharp) + sigma * np.random.default_rng(seed).normal(size=sharp.shape)
+    return picture.astype(np.float32), sharp, subject
+
+
 def crop(sharp: np.ndarray, side: int) -> np.ndarray:
     """The middle `side` x `side` pixels, or as many as there are."""
     height, width = (min(side, length) for length in sharp.shape[:2])

@@ -99,6 +99,14 @@ def test_background_stays_and_subject_gains(psf):
     assert psnr(restored) - psnr(y) > 0.8 * (psnr(full) - psnr(y))
 
 
+@pytest.mark.parametrize("psf", PSFS.values(), ids=PSFS)
+def test_sharp_picture_stays(psf):
+    sharp = textured(150, 170)
+    y = (sharp + SIGMA * np.random.default_rng(1).normal(size=sharp.shape)).astype(np.float32)
+    restored = dcv.deconvolve(y, psf, channel_axis=-1, noise=SIGMA, refocus=True)
+    assert -10 * np.log10(np.mean(np.square(restored - y)) + 1e-12) > 45
+
+
 def test_threads_and_regions():
     psf = PSFS["disk"]
     y = composite(psf, 520, 700)[0]
