@@ -188,6 +188,8 @@ def highlights(bench: Bench, keep: Keep) -> Figures:
             clipped = (y >= 0.999).any(axis=2)
             near = scipy.ndimage.binary_dilation(clipped, np.ones(psf.shape)) & ~clipped
             beside = near & (truth.max(axis=2) < 1)
+            if not beside.any():  # so long a blur that nothing is clipped
+                continue
             error = [float(np.sqrt(np.mean(np.square(np.minimum(a, 1) - seen)[beside]))) for a in (x, y)]
             ratio.append(error[0] / error[1])
             brightest = np.maximum(seen, scipy.ndimage.maximum_filter(y, (3, 3, 1)))
@@ -195,6 +197,8 @@ def highlights(bench: Bench, keep: Keep) -> Figures:
             gain.append(scenes.psnr(x[~near & ~clipped][:, None], truth[~near & ~clipped][:, None]))
             gain[-1] -= scenes.psnr(y[~near & ~clipped][:, None], truth[~near & ~clipped][:, None])
             keep(f"{picture}, {name}, clipped, up to {peak:g}: blurred, restored, true", [y, x, seen])
+        if not ratio:
+            continue
         figures[f"highlights {peak:g}: beside the lamps, over the input's, worst_error"] = max(ratio)
         figures[f"highlights {peak:g}: overshoot, 99 %, worst_error"] = max(*over, 0.0)
         figures[f"highlights {peak:g}: elsewhere, smallest_gain"] = min(gain)
