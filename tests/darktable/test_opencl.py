@@ -120,7 +120,7 @@ def test_any_failing_call_leaves_the_right_picture(injecting, prefix, tmp_path, 
     assert status == 0, log[-2000:]
     failing = [int(n) for n in re.findall(r"\[inject\] plan \d+: \d+ calls before, call (\d+) fails", log)]
     assert len(failing) == count
-    reached = sum(n < calls - 10 for n in failing)  # the last ones may lie past the end of a plan that finds everything compiled
+    reached = sum(n < calls - 20 for n in failing)  # the last ones may lie past the end of a plan that finds everything compiled
     assert len(re.findall(r"\[deconvolution\] not restored on device 0", log)) >= reached > 40
     written = sorted(out.glob("*.tif"))
     assert len(written) == count
