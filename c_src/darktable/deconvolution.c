@@ -438,15 +438,16 @@ void tiling_callback(dt_iop_module_t *self, dt_dev_pixelpipe_iop_t *piece, const
   if(!_at_scale(d, _pipe_scale(piece, roi_in))) return;
 
   // One more picture: the restored region before it is cropped. On a device also two strips of the picture, which the core's answer counts with three
-  // floats a pixel, not the four of darktable's pictures: at most half a picture more. The rest is of a size that a smaller picture does not reduce.
+  // floats a pixel, not the four of darktable's pictures: at most half a picture more. What a device takes beyond the host's overhead shrinks with the
+  // picture.
   dcv_params device = d->core;
   device.backend = DCV_OPENCL;
   uint64_t bytes = 0, bytes_cl = 0;
   dcv_plan_memory(&d->core, roi_in->width, roi_in->height, &d->psf, &bytes);
   dcv_plan_memory(&device, roi_in->width, roi_in->height, &d->psf, &bytes_cl); // 0 where OpenCL cannot do it
   tiling->factor = d->params.refocus ? 5.0f : 3.0f; // the map, and a picture prepared with it
-  tiling->factor_cl = 3.5f;
-  tiling->overhead = MAX(bytes, bytes_cl) + (d->params.refocus ? REFOCUS_BYTES : 0);
+  tiling->factor_cl = 3.5f + (bytes_cl > bytes ? bytes_cl - bytes : 0) / (4.0f * sizeof(float) * roi_in->width * roi_in->height);
+  tiling->overhead = bytes + (d->params.refocus ? REFOCUS_BYTES : 0);
   tiling->overlap = d->halo;
 }
 
