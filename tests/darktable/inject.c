@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Linked into the module by test_opencl.py, with dcv_plan_create_cl and dcv_plan_destroy wrapped: tells how many OpenCL calls each plan makes, and with
+ * Linked into the module by test_process_cl.py, with dcv_plan_create_cl and dcv_plan_destroy wrapped: tells how many OpenCL calls each plan makes, and with
  * DCV_FAIL_STEP=s lets one fail in each plan, another one in the next: the first eight, from nothing compiled, then every s-th.
  */
 #include "cl/cl.h"
