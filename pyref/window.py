@@ -9,7 +9,7 @@ with the share of its pixels within half a percent of the largest v, and its dis
 """
 import numpy as np
 
-SIDE, WHOLE, BLOCK = 384, 400, 16
+SIDE, WHOLE, BLOCK = 512, 528, 16
 
 
 def margin(length, side):
@@ -46,7 +46,7 @@ def scores(v, down, across):
 
 
 def choose(y):
-    """(x, y, width, height) of the best window of a picture (M, N, C); all of it up to 400 x 400. Non-finite and negative values count as 0."""
+    """(x, y, width, height) of the best window of a picture (M, N, C); all of it up to 528 x 528. Non-finite and negative values count as 0."""
     height, width = y.shape[:2]
     if max(width, height) <= WHOLE:
         return 0, 0, width, height

@@ -177,7 +177,7 @@ def choose_window(image: Any, *, channel_axis: int | None = None) -> Window:
     Returns
     -------
     window : tuple of int
-        (x, y, width, height): the whole picture up to 400 x 400 pixels, else 384 x 384, or less where the picture is narrower.
+        (x, y, width, height): the whole picture up to 528 x 528 pixels, else 512 x 512, or less where the picture is narrower.
     """
     array = check_pixels(image, channel_axis)
     window, pixels = ffi.new("int32_t[4]"), native(array)

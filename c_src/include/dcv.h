@@ -198,7 +198,7 @@ typedef struct dcv_estimate_result {
 DCV_API dcv_status dcv_estimate_memory(const dcv_params *params, int width, int height, int size, uint64_t *bytes);
 
 /* The best sample of a picture for dcv_estimate_psf: structure in all directions, nothing clipped, near the middle. window: x, y, width, height in pixels: the
- * whole picture up to 400 x 400, else 384 x 384, or less where the picture is narrower. */
+ * whole picture up to 528 x 528, else 512 x 512, or less where the picture is narrower. */
 DCV_API dcv_status dcv_choose_window(const dcv_image *in, int channels, int32_t window[4]);
 
 /* *size: the odd number of pixels that the PSF of `window` needs, 3 to 33, from an estimate at half the resolution. Uses params, window and callbacks as

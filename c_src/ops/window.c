@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { SIDE = 384, WHOLE = 400, BLOCK = 16, SUMS = 4 }; /* dx^2, dy^2, dx dy, clipped */
+enum { SIDE = 512, WHOLE = 528, BLOCK = 16, SUMS = 4 }; /* dx^2, dy^2, dx dy, clipped */
 
 static float level(const dcv_image *in, int channels, int x, int y)
 {

@@ -108,28 +108,28 @@ def test_noise_of_nothing() -> None:
 
 
 def test_small_pictures_are_used_whole() -> None:
-    assert dcv.choose_window(np.zeros((300, 400), np.float32)) == (0, 0, 400, 300)
+    assert dcv.choose_window(np.zeros((300, 528), np.float32)) == (0, 0, 528, 300)
 
 
-@pytest.mark.parametrize("shape", [(500, 2000), (401, 300), (1000, 1000), (3000, 260)])
+@pytest.mark.parametrize("shape", [(500, 2000), (529, 300), (1000, 1000), (3000, 260)])
 def test_window_lies_inside(shape: tuple[int, int]) -> None:
     picture = np.random.default_rng(0).random(shape, dtype=np.float32)
     x, y, width, height = dcv.choose_window(picture)
     assert 0 <= x <= x + width <= shape[1]
     assert 0 <= y <= y + height <= shape[0]
-    assert (width, height) == (min(384, shape[1]), min(384, shape[0]))
+    assert (width, height) == (min(512, shape[1]), min(512, shape[0]))
 
 
 def test_window_finds_structure_in_both_directions_without_clipping() -> None:
     rng = np.random.default_rng(0)
-    picture = np.full((1200, 1500), 0.2, np.float32)
-    picture[300:700, 300:700] += 0.3 * (np.arange(400) // 8 % 2)  # stripes: one direction only
-    picture[130:530, 780:1180] += 4 * (rng.random((400, 400)) > 0.5)  # structure, but clipped
+    picture = np.full((1560, 1950), 0.2, np.float32)
+    picture[390:910, 390:910] += 0.3 * (np.arange(520) // 8 % 2)  # stripes: one direction only
+    picture[170:690, 1015:1535] += 4 * (rng.random((520, 520)) > 0.5)  # structure, but clipped
     picture = np.minimum(picture, 1)
-    picture[540:940, 780:1180] = 0.2 + 0.3 * rng.random((400, 400))  # good
+    picture[700:1220, 1015:1535] = 0.2 + 0.3 * rng.random((520, 520))  # good
     x, y, width, height = dcv.choose_window(picture)
-    across = min(x + width, 1180) - max(x, 780)
-    down = min(y + height, 940) - max(y, 540)
+    across = min(x + width, 1535) - max(x, 1015)
+    down = min(y + height, 1220) - max(y, 700)
     assert across * down > 0.8 * width * height
 
 
