@@ -537,9 +537,7 @@ static void step(void *user, double fraction)
 {
   execution *e = user;
   if(dcv_cancelled(e->callbacks)) __atomic_store_n(&e->stop, 1, __ATOMIC_RELAXED);
-#if defined(_OPENMP)
-  if(omp_get_thread_num() != 0) return;
-#endif
+  if(dcv_thread() != 0) return;
   dcv_progress(e->callbacks, fmin((__atomic_load_n(&e->done, __ATOMIC_RELAXED) + 0.99 * fraction) / e->tiles, 1.0));
 }
 
@@ -625,12 +623,7 @@ dcv_status dcv_plan_execute(dcv_plan *plan, const dcv_image *in, dcv_image *out,
   for(int iy = 0; iy < t->tiles_y; iy++)
     for(int ix = 0; ix < t->tiles_x; ix++)
     {
-#if defined(_OPENMP)
-      const int thread = omp_get_thread_num();
-#else
-      const int thread = 0;
-#endif
-      float *const memory = plan->threads_memory + thread * plan->thread_floats;
+      float *const memory = plan->threads_memory + dcv_thread() * plan->thread_floats;
       float *y[3], *const work = memory + channels * plan->fft.plane, *const ramp = work + plan->work_floats;
       float *const weight = ramp + dcv_round_floats(t->transform_width + t->transform_height), *const scratch = weight + plan->fft.plane;
       for(int c = 0; c < channels; c++) y[c] = memory + c * plan->fft.plane;

@@ -66,6 +66,16 @@ void dcv_log(const dcv_callbacks *cb, dcv_log_level level, const char *message);
 /* Threads to use: `wanted`, or what OpenMP offers for 0; 1 without OpenMP. */
 int dcv_threads(int wanted);
 
+/* Number of the running thread in its team; 0 outside a parallel region and without OpenMP. */
+static inline int dcv_thread(void)
+{
+#if defined(_OPENMP)
+  return omp_get_thread_num();
+#else
+  return 0;
+#endif
+}
+
 /* ---- pictures ---- */
 
 /* OK, ARGUMENT (NULL) or SIZE. */

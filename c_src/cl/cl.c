@@ -133,13 +133,6 @@ int dcv_cl_batch(const dcv_job *job, const dcv_tiling *tiling, const dcv_cl_targ
 
 /* ---- kernels ---- */
 
-typedef struct argument {
-  size_t size;
-  const void *value;
-} argument;
-#define ARG(x) { sizeof(x), &(x) }
-#define ARGS(...) (const argument[]){ __VA_ARGS__ }, (int)(sizeof((const argument[]){ __VA_ARGS__ }) / sizeof(argument))
-
 /* With timing, waits for what has been queued since `begin` and counts it. */
 static dcv_status account(dcv_cl *cl, int stage, double begin, double bytes)
 {
@@ -151,12 +144,10 @@ static dcv_status account(dcv_cl *cl, int stage, double begin, double bytes)
 }
 
 /* Enqueues kernel `k` on at least width x height x depth work-items. */
-static dcv_status launch(dcv_cl *cl, int k, int width, int height, int depth, const argument *arguments, int count)
+static dcv_status launch(dcv_cl *cl, int k, int width, int height, int depth, const dcv_cl_argument *arguments, int count)
 {
   const double begin = dcv_seconds();
-  for(int i = 0; i < count; i++) DCV_CL_TRY(clSetKernelArg(cl->kernels[k], (cl_uint)i, arguments[i].size, arguments[i].value));
-  const size_t size[3] = { ((size_t)width + 31) / 32 * 32, ((size_t)height + 3) / 4 * 4, (size_t)depth };
-  DCV_CL_TRY(clEnqueueNDRangeKernel(cl->queue, cl->kernels[k], height > 1 || depth > 1 ? 3 : 1, NULL, size, NULL, 0, NULL, NULL));
+  DCV_TRY(dcv_cl_launch(cl->queue, cl->kernels[k], height > 1 || depth > 1 ? 3 : 1, width, height, depth, arguments, count));
   const bool spectra = k == K_divide || k == K_multiply, single = k == K_bound || k == K_fill_holes || k == K_impute; /* planes counted by the depth */
   const double values = (double)planes_moved[k] * (single ? 1 : cl->job.channels) + (spectra ? dcv_job_otfs(&cl->job) : 0);
   return account(cl, k, begin, sizeof(float) * (spectra ? 2.0 : 1.0) * width * height * depth * values);
@@ -166,9 +157,7 @@ static dcv_status launch(dcv_cl *cl, int k, int width, int height, int depth, co
 static dcv_status transform(dcv_cl *cl, bool inverse, int which, int tiles)
 {
   const double begin = dcv_seconds();
-  dcv_cl_fft *const fft = tiles > 1 ? cl->together : cl->single;
-  const bool done = !dcv_cl_injected() && (inverse ? dcv_cl_fft_inverse : dcv_cl_fft_forward)(fft, cl->queue, cl->memory[which]);
-  if(!done) return dcv_cl_failed("VkFFT", CL_OUT_OF_RESOURCES);
+  DCV_TRY(dcv_cl_transform(cl->queue, tiles > 1 ? cl->together : cl->single, inverse, cl->memory[which]));
   /* Rows, then columns, each read and written. */
   return account(cl, S_TRANSFORM, begin, 4.0 * sizeof(float) * cl->tile.plane * cl->job.channels * (tiles > 1 ? cl->batch : 1));
 }

@@ -375,3 +375,18 @@ void dcv_cl_release_all(void)
     if(contexts[i].id) clReleaseContext(contexts[i].context), contexts[i].id = NULL;
   pthread_mutex_unlock(&lock);
 }
+
+dcv_status dcv_cl_launch(cl_command_queue queue, cl_kernel kernel, int dimensions, int width, int height, int depth, const dcv_cl_argument *arguments,
+                         int count)
+{
+  for(int i = 0; i < count; i++) DCV_CL_TRY(clSetKernelArg(kernel, (cl_uint)i, arguments[i].size, arguments[i].value));
+  const size_t size[3] = { ((size_t)width + 31) / 32 * 32, ((size_t)height + 3) / 4 * 4, (size_t)depth };
+  DCV_CL_TRY(clEnqueueNDRangeKernel(queue, kernel, (cl_uint)dimensions, NULL, size, NULL, 0, NULL, NULL));
+  return DCV_OK;
+}
+
+dcv_status dcv_cl_transform(cl_command_queue queue, dcv_cl_fft *fft, bool inverse, cl_mem memory)
+{
+  const bool done = !dcv_cl_injected() && (inverse ? dcv_cl_fft_inverse : dcv_cl_fft_forward)(fft, queue, memory);
+  return done ? DCV_OK : dcv_cl_failed("VkFFT", CL_OUT_OF_RESOURCES);
+}

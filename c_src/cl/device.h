@@ -46,4 +46,18 @@ dcv_status dcv_cl_program(cl_context context, cl_device_id id, int channels, cl_
 dcv_status dcv_cl_fft_take(cl_context context, cl_device_id id, int width, int height, int planes, dcv_cl_fft **fft);
 void dcv_cl_fft_give(cl_context context, cl_device_id id, int width, int height, int planes, dcv_cl_fft *fft);
 
+typedef struct dcv_cl_argument {
+  size_t size;
+  const void *value;
+} dcv_cl_argument;
+#define ARG(x) { sizeof(x), &(x) }
+#define ARGS(...) (const dcv_cl_argument[]){ __VA_ARGS__ }, (int)(sizeof((const dcv_cl_argument[]){ __VA_ARGS__ }) / sizeof(dcv_cl_argument))
+
+/* Enqueues a kernel on at least width x height x depth work-items, in so many dimensions. */
+dcv_status dcv_cl_launch(cl_command_queue queue, cl_kernel kernel, int dimensions, int width, int height, int depth, const dcv_cl_argument *arguments,
+                         int count);
+
+/* Enqueues a transform in place. */
+dcv_status dcv_cl_transform(cl_command_queue queue, dcv_cl_fft *fft, bool inverse, cl_mem memory);
+
 #endif

@@ -40,26 +40,11 @@ static dcv_status move_rows(sharpener *s, int which, float *host, size_t stride,
   return DCV_OK;
 }
 
-typedef struct argument {
-  size_t size;
-  const void *value;
-} argument;
-#define ARG(x) { sizeof(x), &(x) }
-
-static dcv_status launch(sharpener *s, int k, int width, int height, const argument *arguments, int count)
-{
-  for(int i = 0; i < count; i++) DCV_CL_TRY(clSetKernelArg(s->kernels[k], (cl_uint)i, arguments[i].size, arguments[i].value));
-  const size_t size[2] = { ((size_t)width + 31) / 32 * 32, ((size_t)height + 3) / 4 * 4 };
-  DCV_CL_TRY(clEnqueueNDRangeKernel(s->queue, s->kernels[k], 2, NULL, size, NULL, 0, NULL, NULL));
-  return DCV_OK;
-}
-#define LAUNCH(s, k, width, height, ...) \
-  DCV_TRY(launch(s, k, width, height, (const argument[]){ __VA_ARGS__ }, (int)(sizeof((const argument[]){ __VA_ARGS__ }) / sizeof(argument))))
+#define LAUNCH(s, k, width, height, ...) DCV_TRY(dcv_cl_launch((s)->queue, (s)->kernels[k], 2, width, height, 1, ARGS(__VA_ARGS__)))
 
 static dcv_status transform(sharpener *s, bool inverse, int which)
 {
-  const bool done = !dcv_cl_injected() && (inverse ? dcv_cl_fft_inverse : dcv_cl_fft_forward)(s->fft, s->queue, s->memory[which]);
-  return done ? DCV_OK : dcv_cl_failed("VkFFT", CL_OUT_OF_RESOURCES);
+  return dcv_cl_transform(s->queue, s->fft, inverse, s->memory[which]);
 }
 
 /* The formulas of solve/blind.c, step 1. */

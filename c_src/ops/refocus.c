@@ -361,11 +361,7 @@ dcv_status dcv_refocus_evidence(const dcv_image *in, int channels, const dcv_psf
     for(int iy = 0; iy < tiles_y; iy++)
       for(int ix = 0; ix < tiles_x; ix++)
       {
-#if defined(_OPENMP)
-        const int thread = omp_get_thread_num();
-#else
-        const int thread = 0;
-#endif
+        const int thread = dcv_thread();
         if(dcv_cancelled(callbacks)) __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
         if(__atomic_load_n(&stop, __ATOMIC_RELAXED)) continue;
         float *planes[PLANES];
@@ -414,11 +410,7 @@ dcv_status dcv_refocus_reblur(const dcv_image *in, int channels, const dcv_psf *
     for(int iy = 0; iy < tiles_y; iy++)
       for(int ix = 0; ix < tiles_x; ix++)
       {
-#if defined(_OPENMP)
-        const int thread = omp_get_thread_num();
-#else
-        const int thread = 0;
-#endif
+        const int thread = dcv_thread();
         float *const plane = memory + 2 * thread * fft.plane;
         const int x0 = ix * core_x, y0 = iy * core_y;
         if(dcv_cancelled(callbacks)) __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
@@ -457,11 +449,7 @@ static void box(float *a, int width, int height, int q, int threads, float *memo
   const int n = 2 * q + 1;
 #pragma omp parallel num_threads(threads)
   {
-#if defined(_OPENMP)
-    float *const buffer = memory + omp_get_thread_num() * each;
-#else
-    float *const buffer = memory;
-#endif
+    float *const buffer = memory + dcv_thread() * each;
 #pragma omp for schedule(static)
     for(int y = 0; y < height; y++)
     {

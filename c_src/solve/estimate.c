@@ -202,22 +202,15 @@ static bool step(void *user)
   estimation *e = user;
   const int done = __atomic_add_fetch(&e->done, 1, __ATOMIC_RELAXED);
   if(dcv_cancelled(e->callbacks)) __atomic_store_n(&e->stop, 1, __ATOMIC_RELAXED);
-#if defined(_OPENMP)
-  if(omp_get_thread_num() == 0)
-#endif
-    dcv_progress(e->callbacks, 0.999 * done / e->total);
+  if(dcv_thread() == 0) dcv_progress(e->callbacks, 0.999 * done / e->total);
   return stopped(e);
 }
 
 /* Memory of the running thread; only within the parallel region. */
 static dcv_blind_work work_of(const estimation *e)
 {
-  int thread = 0;
-#if defined(_OPENMP)
-  thread = omp_get_thread_num();
-#endif
   dcv_blind_work work;
-  dcv_blind_work_use(&work, &e->level[e->levels - 1], e->thread_memory + thread * e->thread_floats);
+  dcv_blind_work_use(&work, &e->level[e->levels - 1], e->thread_memory + dcv_thread() * e->thread_floats);
   return work;
 }
 

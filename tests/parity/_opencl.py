@@ -10,13 +10,16 @@ import numpy as np
 
 from tests.parity._build import extension, library
 
-DECLARATIONS = """
+STRUCTS = """
 typedef struct {
   int backend, device, solver, channels, width, height, tile, halo, iterations, psf_size, psf_channels, cancel_at, batch, device_memory;
   float noise, gradient, saturation, priority;
   long fail_at;
 } cl_call;
 typedef struct { int status, create_status, tiles, batch, asked, reports, falls, warnings; long calls; double progress; int64_t unknown, clipped; uint64_t bytes; const char *message; } cl_answer;
+"""
+
+DECLARATIONS = STRUCTS + """
 void cl_restore(const cl_call *call, const float *in, float *out, const float *psf, cl_answer *answer);
 void cl_restore_there(const cl_call *call, void *in, void *out, const float *psf, void *context, void *device, void *queue, cl_answer *answer);
 int cl_estimate(int backend, long fail_at, int side, const float *in, int size, float *psf, cl_answer *answer);
@@ -30,14 +33,7 @@ void dcv_devices_release(void);
 SOURCE = """
 #include "cl/cl.h"
 #include "dcv.h"
-
-typedef struct {
-  int backend, device, solver, channels, width, height, tile, halo, iterations, psf_size, psf_channels, cancel_at, batch, device_memory;
-  float noise, gradient, saturation, priority;
-  long fail_at;
-} cl_call;
-typedef struct { int status, create_status, tiles, batch, asked, reports, falls, warnings; long calls; double progress; int64_t unknown, clipped; uint64_t bytes; const char *message; } cl_answer;
-
+""" + STRUCTS + """
 typedef struct { int cancel_at; cl_answer *answer; } listener;
 
 static int cancelled(void *user)
