@@ -77,6 +77,7 @@ static dcv_job make_job(const dcv_params *params, const dcv_psf *psf)
     .iterations = params->iterations > 0 ? params->iterations : solver->iterations,
     .noise = params->noise,
     .gradient = params->gradient,
+    .edge = params->edge,
     .kept = params->priority < 0.0f ? params->priority * params->priority : 0.0f,
     .saturation = params->saturation > 0.0f ? params->saturation : INFINITY,
   };
@@ -87,7 +88,7 @@ static dcv_job make_job(const dcv_params *params, const dcv_psf *psf)
 /* The same restoration of a picture scaled by s = params->scale: parameters and PSF (a copy, to be cleared whatever the status) as they are there.
  *
  * With the PSF as the reduced picture sees it (dcv_psf_reduce) and the sum over pixels standing for an integral, data term and total variation of a picture
- * scaled by s weigh s^2 lam / 2 and s, for gradients grow by 1 / s. So  lam -> lam / s,  G -> G / s,  and the noise, averaged, goes to s sigma.
+ * scaled by s weigh s^2 lam / 2 and s, for gradients grow by 1 / s. So  lam -> lam / s,  G -> G / s (E, too),  and the noise, averaged, goes to s sigma.
  * share: whether three equal planes become one. */
 static dcv_status at_scale(const dcv_params *params, const dcv_psf *psf, bool share, dcv_params *own, dcv_psf *reduced)
 {
@@ -101,7 +102,7 @@ static dcv_status at_scale(const dcv_params *params, const dcv_psf *psf, bool sh
   const dcv_psf full = *reduced;
   own->scale = 1.0f;
   own->lam = make_job(params, &full).lam / params->scale;
-  own->gradient = params->gradient / params->scale;
+  own->gradient = params->gradient / params->scale, own->edge = params->edge / params->scale;
   own->noise = params->noise * fminf(params->scale, 1.0f);
   dcv_status status = dcv_psf_reduce(reduced, &full, params->scale);
   if(status == DCV_OK && dcv_solvers[params->solver] == &dcv_solver_rl) status = dcv_psf_normalise(reduced); /* needs values >= 0 */
@@ -301,12 +302,14 @@ static dcv_status resolve(dcv_params *params, const dcv_image *in, const dcv_psf
   DCV_TRY(dcv_params_check(params, NULL));
   DCV_TRY(dcv_psf_validate(psf));
   DCV_TRY(dcv_image_check(in, params->channels));
-  float noise = params->noise * fminf(params->scale, 1.0f), gradient = params->gradient / params->scale; /* of this picture */
+  float noise = params->noise * fminf(params->scale, 1.0f), gradient = params->gradient / params->scale, edge = 0.0f; /* of this picture */
   if(noise == 0.0f) DCV_TRY(dcv_noise_level(in, params->channels, &noise));
-  if(gradient == 0.0f) DCV_TRY(dcv_noise_gradient(in, params->channels, noise, params->saturation > 0.0f ? params->saturation : INFINITY, &gradient));
+  if(gradient == 0.0f) DCV_TRY(dcv_noise_gradient(in, params->channels, noise, params->saturation > 0.0f ? params->saturation : INFINITY,
+                                                 DCV_MAX(psf->size, 8), &gradient, &edge));
   dcv_params found = *params;
   if(params->noise == 0.0f) found.noise = noise / fminf(params->scale, 1.0f);
   if(params->gradient == 0.0f) found.gradient = gradient * params->scale;
+  if(params->edge == 0.0f) found.edge = edge * params->scale;
   const dcv_solver *solver = dcv_solvers[params->solver];
   if(params->iterations == 0 && params->tolerance > 0.0f && solver->most > 0)
   {
@@ -669,7 +672,7 @@ dcv_status dcv_plan_execute(dcv_plan *plan, const dcv_image *in, dcv_image *out,
       seconds_fft += run.seconds_fft, seconds_pixel += run.seconds_pixel;
       now = dcv_seconds();
 #pragma omp ordered
-      if(!__atomic_load_n(&shared.stop, __ATOMIC_RELAXED)) dcv_tile_add(t, ix, iy, channels, &plan->fft, y, ramp, out);
+      if(!__atomic_load_n(&shared.stop, __ATOMIC_RELAXED)) dcv_tile_add(t, ix, iy, channels, &plan->fft, y, ramp, in, out);
       seconds_store += dcv_seconds() - now;
       __atomic_add_fetch(&shared.done, 1, __ATOMIC_RELAXED);
     }

@@ -33,8 +33,8 @@ __kernel void dcv_bound(const dcv_cl_tile t, __global const dcv_cl_place *places
     bound[at] = max(distance_from(y, p.data_height, t.height), distance_from(x, p.data_width, t.width)) <= p.reach ? -INFINITY : INFINITY;
 }
 
-/* One pass: to <- from, non-finite values replaced by the mean of the finite ones among the eight neighbours within the data; `last`: by 0. */
-__kernel void dcv_fill_holes(const dcv_cl_tile t, __global const dcv_cl_place *places, const int first, const int last, __global const float *from,
+/* One pass: to <- from, non-finite values replaced by the mean of the finite ones among the eight neighbours `step` pixels away within the data; step 0: by 0. */
+__kernel void dcv_fill_holes(const dcv_cl_tile t, __global const dcv_cl_place *places, const int first, const int step, __global const float *from,
                              __global float *to)
 {
   const int x = get_global_id(0), y = get_global_id(1);
@@ -46,13 +46,14 @@ __kernel void dcv_fill_holes(const dcv_cl_tile t, __global const dcv_cl_place *p
   {
     float sum = 0.0f;
     int count = 0;
-    for(int i = max(y - 1, 0); i <= min(y + 1, p.data_height - 1) && !last; i++)
-      for(int j = max(x - 1, 0); j <= min(x + 1, p.data_width - 1); j++)
+    for(int i = y - step; step > 0 && i <= y + step; i += step)
+      for(int j = x - step; j <= x + step; j += step)
       {
+        if(i < 0 || i >= p.data_height || j < 0 || j >= p.data_width) continue;
         const float near = from[plane + i * t.stride + j];
         if(isfinite(near)) sum += near, count++;
       }
-    v = last ? 0.0f : count ? sum / count : NAN;
+    v = step == 0 ? 0.0f : count ? sum / count : NAN;
   }
   to[at] = v;
 }

@@ -9,7 +9,8 @@
 #define DCV_CHROMA 2.0f         /* weight of chroma differences */
 #define DCV_GROWTH 10.0f        /* of rho over all iterations of admm */
 #define DCV_FIRST 0.01f         /* share of lam in the first iteration of admm */
-#define DCV_HOLE_PASSES 32      /* pixels from data at which a hole becomes 0 */
+#define DCV_HOLE_PASSES 32      /* holes are filled from their edges */
+#define DCV_HOLE_STEP(pass) (1 << (pass) / 8) /* by steps of 1, 2, 4 and 8 px: 120 px in all */
 #define DCV_LEAST_SQUARE 1e-30f /* keeps the norm of the shrinkage off zero */
 
 /* Orthonormal turn to luminance and chroma: 1 / sqrt 3, 1 / sqrt 2, 1 / sqrt 6. */

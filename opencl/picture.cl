@@ -87,14 +87,19 @@ __kernel void dcv_start(const dcv_cl_strip from, const dcv_cl_strip to, const in
   for(int c = 0; c < to.step; c++) out[pixel_at(to, x, y) + c] = c < DCV_CHANNELS ? 0.0f : in[pixel_at(from, x, y) + c];
 }
 
-/* out <- out + wx wy x over width x height pixels; the strip begins at the first of them, (left, top) is its place in the tile, `slot` among those at work. */
-__kernel void dcv_add(const dcv_cl_strip s, const dcv_cl_tile t, const int slot, const int left, const int top, const int width, const int height,
-                      __global const float *wx, __global const float *wy, const int first_x, const int first_y, __global const float *planes,
-                      __global float *out)
+/* out <- out + wx wy max(x, min(y, 0)) over width x height pixels, y the input, 0 where not finite. Both strips begin at the first of them, (left, top) is its
+ * place in the tile, `slot` among those at work. */
+__kernel void dcv_add(const dcv_cl_strip from, const dcv_cl_strip s, const dcv_cl_tile t, const int slot, const int left, const int top, const int width,
+                      const int height, __global const float *wx, __global const float *wy, const int first_x, const int first_y,
+                      __global const float *planes, __global const float *in, __global float *out)
 {
   const int x = get_global_id(0), y = get_global_id(1);
   if(x >= width || y >= height) return;
   const float w = wx[first_x + x] * wy[first_y + y];
   const size_t at = (size_t)slot * DCV_CHANNELS * t.plane + (top + y) * t.stride + left + x;
-  for(int c = 0; c < DCV_CHANNELS; c++) out[pixel_at(s, x, y) + c] += w * planes[at + (size_t)c * t.plane];
+  for(int c = 0; c < DCV_CHANNELS; c++)
+  {
+    const float v = in[pixel_at(from, x, y) + c];
+    out[pixel_at(s, x, y) + c] += w * max(planes[at + (size_t)c * t.plane], isfinite(v) ? min(v, 0.0f) : 0.0f);
+  }
 }

@@ -17,15 +17,15 @@ import numpy as np
 from scipy.ndimage import maximum_filter, uniform_filter
 
 ABOVE = 0.05
-LEAST = 0.15
-SHIFT = 10
+LEAST = 0.05
+SHIFTS = 10
 PLACES = 16
-TAIL = 0.0005
+TAIL = 0.01
 RAMP = 2
 
 
 def spread(psf):
-    """(rows, columns): half widths beyond which at most 0.0005 of the PSF (n, n[, C]) lies, in any channel."""
+    """(rows, columns): half widths beyond which at most 0.01 of the PSF (n, n[, C]) lies, in any channel."""
     psf = np.asarray(psf, float)
     psf = psf[..., None] if psf.ndim == 2 else psf
     distance = np.abs(np.arange(psf.shape[0]) - psf.shape[0] // 2)
@@ -36,12 +36,19 @@ def spread(psf):
     return half(psf.sum(axis=1)), half(psf.sum(axis=0))
 
 
+def stride(psf):
+    """Pixels between shifts: ten to each side, up to twice the `spread`."""
+    return max(-(-2 * max(spread(psf)) // SHIFTS), 1)
+
+
 def common(psf):
-    """m(d), the least of all channels, for shifts of up to 10 px: (21, 21), no shift in the middle."""
+    """m(d), the least of all channels, for shifts of up to 10 `stride` to each side: (21, 21), no shift in the middle."""
     psf = np.asarray(psf, float)
     psf = psf[..., None] if psf.ndim == 2 else psf
-    n, wide = psf.shape[0], np.pad(psf, ((SHIFT, SHIFT), (SHIFT, SHIFT), (0, 0)))
-    shifts = range(2 * SHIFT + 1)
+    n, step = psf.shape[0], stride(psf)
+    most = SHIFTS * step
+    wide = np.pad(psf, ((most, most), (most, most), (0, 0)))
+    shifts = range(0, 2 * most + 1, step)
     return np.array([[np.minimum(psf, wide[i : i + n, j : j + n]).sum(axis=(0, 1)).min() for j in shifts] for i in shifts])
 
 
@@ -56,7 +63,7 @@ def glowing(y, psf, white, noise):
     """(M, N) boolean: clipped pixels, at the edge of what is clipped, that show that they belong to a lamp.
 
     The least value around, held in [0, 0.9 white], is that of 33 x 33 places, evenly spread over 2 spread + 2 pixels to each side; shifts with
-    m < 0.15 say nothing.
+    m < 0.05 say nothing.
     """
     finite = np.isfinite(y)
     b = np.where(finite, np.minimum(np.where(finite, y, 0), white), np.inf)
@@ -75,17 +82,18 @@ def glowing(y, psf, white, noise):
         for j in steps(columns):
             low = np.minimum(low, at(b, place, i, j))
     low = np.maximum(low, 0)
-    out, m = np.zeros(y.shape[:2], bool), common(psf)
-    for i, j in np.argwhere(m >= LEAST) - SHIFT:
-        dark = at(b, place, i, j) < low + ((1 + ABOVE) * white - low) * m[i + SHIFT, j + SHIFT] - ABOVE * white - 4 * noise
+    out, m, step = np.zeros(y.shape[:2], bool), common(psf), stride(psf)
+    for i, j in np.argwhere(m >= LEAST) - SHIFTS:
+        dark = at(b, place, i * step, j * step) < low + ((1 + ABOVE) * white - low) * m[i + SHIFTS, j + SHIFTS] - ABOVE * white - 4 * noise
         out[place[0][dark], place[1][dark]] = True
     return out
 
 
 def find(y, psf, white, noise):
-    """Where lamps reach: within 3/2 of the PSF's `spread` from a clipped pixel that has a `glowing` one within twice the spread.
+    """Where lamps reach: within twice the PSF's `spread` from a clipped pixel that has a `glowing` one within twice the spread.
 
-    (Not all of a lamp need be clipped.) Depends on pixels up to 11/2 spread + 7 away, at least 7/2 spread + 15.
+    (Not all of a lamp need be clipped. What is left of its light next to the hidden part makes a dark spot there.) Depends on pixels up to
+    6 spread + 14 away.
 
     Parameters
     ----------
@@ -99,10 +107,10 @@ def find(y, psf, white, noise):
     reached : (M, N) boolean array
     weight : (M, N) array, share of the input in the result: 1 where reached, falling to 0 within 4 px
     """
-    extent, reach = ([2 * (f * r // 2 + f * r % 2) + 1 for r in spread(psf)] for f in (4, 3))
+    box = [4 * r + 1 for r in spread(psf)]
     clipped = (np.isfinite(y) & (np.where(np.isfinite(y), y, 0) >= white)).any(axis=2)
-    lamp = clipped & maximum_filter(glowing(y, psf, white, noise), extent, mode="constant")
-    reached = maximum_filter(lamp, reach, mode="constant")
+    lamp = clipped & maximum_filter(glowing(y, psf, white, noise), box, mode="constant")
+    reached = maximum_filter(lamp, box, mode="constant")
     weight = maximum_filter(reached, 2 * RAMP + 1, mode="constant").astype(float)
 
     def total(a):

@@ -87,6 +87,11 @@ def problem(y, psf, white=None, dtype=np.float64, shape=None, frame=True, halo=0
     )
 
 
+def positive(x, y):
+    """max(x, min(y, 0)), 0 for y where it is not finite: light is not negative, but noise and colours outside the gamut may be."""
+    return np.maximum(x, np.where(np.isfinite(y), np.minimum(y, 0), 0).astype(x.dtype))
+
+
 def restore(solver, y, psf, params=None, iterations=None, white=None, dtype=np.float64, shape=None, frame=True, halo=0, watch=None):
     """Restored picture, like `admm.restore` for one of the other solvers.
 
@@ -102,7 +107,7 @@ def restore(solver, y, psf, params=None, iterations=None, white=None, dtype=np.f
 
     Returns
     -------
-    array like y, dtype `dtype`, not clipped
+    array like y, dtype `dtype`; above 0 (`positive`), not clipped at white
     """
     y = np.asarray(y, dtype)
     grey = y.ndim == 2
@@ -128,4 +133,5 @@ def restore(solver, y, psf, params=None, iterations=None, white=None, dtype=np.f
     x = x[inside]
     if white is not None and reached.any():
         x = highlight.fade(x, y, weight)
+    x = positive(x, y)
     return x[..., 0] if grey else x

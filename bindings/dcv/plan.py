@@ -86,7 +86,7 @@ class Plan:
         Axis of the colour channels; None for a gray picture.
     shape : tuple of int, optional
         (M, N) of the pictures to restore when it is not that of `image`.
-    flavour, solver, priority, noise, gradient, lam, iterations, tolerance, saturation, scale, halo, tile, threads, planning, backend, device, device_memory,
+    flavour, solver, priority, noise, gradient, edge, lam, iterations, tolerance, saturation, scale, halo, tile, threads, planning, backend, device, device_memory,
     batch
         As for `dcv.deconvolve`.
     progress, log : callable, optional
@@ -129,6 +129,7 @@ class Plan:
         priority: float = 0.0,
         noise: float | None = None,
         gradient: float | None = None,
+        edge: float | None = None,
         lam: float | None = None,
         iterations: int | None = None,
         tolerance: float | None = None,
@@ -155,6 +156,7 @@ class Plan:
             priority=priority,
             noise=noise,
             gradient=gradient,
+            edge=edge,
             lam=lam,
             iterations=iterations,
             tolerance=tolerance,

@@ -22,6 +22,7 @@ def deconvolve(
     priority: float = 0.0,
     noise: float | None = None,
     gradient: float | None = None,
+    edge: float | None = None,
     lam: float | None = None,
     iterations: int | None = None,
     tolerance: float | None = None,
@@ -63,6 +64,8 @@ def deconvolve(
         Standard deviation of the noise relative to white. None: measured on the picture.
     gradient : float, optional
         Root mean square of the picture's gradient without the noise, relative to white. None: measured on the picture.
+    edge : float, optional
+        Scale of the picture's steepest gradients, which counts above 3 times `gradient`. None: measured on the picture where `gradient` is, else none.
     lam : float, optional
         Weight of the data term against the total variation. None: from noise, gradient and priority.
     iterations : int, 0 to 1000, optional
@@ -73,7 +76,7 @@ def deconvolve(
     saturation : float, optional
         Level at and above which a value counts as clipped, so only as a lower bound. None: no value does.
     scale : float, 0.02 to 8, optional
-        Size of the picture relative to the one that `psf`, `noise`, `gradient` and `lam` belong to: below 1 for a reduced preview, which then shows what
+        Size of the picture relative to the one that `psf`, `noise`, `gradient`, `edge` and `lam` belong to: below 1 for a reduced preview, which then shows what
         the full picture will. None: 1.
     halo, tile : int, optional
         Overlap and largest side of the tiles, in pixels. None: chosen by the library.
@@ -135,6 +138,7 @@ def deconvolve(
         priority=priority,
         noise=noise,
         gradient=gradient,
+        edge=edge,
         lam=lam,
         iterations=iterations,
         tolerance=tolerance,

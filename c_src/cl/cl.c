@@ -15,7 +15,7 @@
 
 /* Kernels, and the planes that each must at least read and write for a channel of a tile (or values for a channel of a strip), transfer functions apart. */
 #define KERNELS(X)                                                                                                                                     \
-  X(census, 1) X(count, 1) X(load, 2) X(fade, 3) X(start, 2) X(add, 3) X(bound, 2) X(fill_holes, 2) X(extend_columns, 0) X(extend_rows, 0) X(impute, 4) \
+  X(census, 1) X(count, 1) X(load, 2) X(fade, 3) X(start, 2) X(add, 4) X(bound, 2) X(fill_holes, 2) X(extend_columns, 0) X(extend_rows, 0) X(impute, 4) \
   X(tv_shrink, 6) X(divide, 3) X(multiply, 2) X(turn, 2) X(turn_back, 2)
 #define ENUM(name, planes) K_##name,
 #define NAME(name, planes) "dcv_" #name,
@@ -351,8 +351,8 @@ static dcv_status start_tiles(dcv_cl *cl, const batch *b)
     DCV_TRY(launch(cl, K_bound, t.width, t.height, planes, ARGS(ARG(t), ARG(m[PLACES]), ARG(first), ARG(saturation), ARG(m[Z]), ARG(m[BOUND]))));
   for(int pass = 0; b->holes && pass <= DCV_HOLE_PASSES; pass++) /* there and back; the last in place */
   {
-    const int last = pass == DCV_HOLE_PASSES, from = pass % 2 == 0 ? Z : MODEL, to = last || pass % 2 == 1 ? Z : MODEL;
-    DCV_TRY(launch(cl, K_fill_holes, t.width, t.height, planes, ARGS(ARG(t), ARG(m[PLACES]), ARG(first), ARG(last), ARG(m[from]), ARG(m[to]))));
+    const int step = pass < DCV_HOLE_PASSES ? DCV_HOLE_STEP(pass) : 0, from = pass % 2 == 0 ? Z : MODEL, to = step == 0 || pass % 2 == 1 ? Z : MODEL;
+    DCV_TRY(launch(cl, K_fill_holes, t.width, t.height, planes, ARGS(ARG(t), ARG(m[PLACES]), ARG(first), ARG(step), ARG(m[from]), ARG(m[to]))));
   }
   int narrowest = t.width; /* the data of a row of tiles are of one height */
   for(int i = 0; i < b->count; i++) narrowest = DCV_MIN(narrowest, cl->places[first + i].data_width);
@@ -466,12 +466,12 @@ static dcv_status add_tile(dcv_cl *cl, int ix, int iy, int slot, int x)
   const dcv_cl_tile t = cl->tile;
   const dcv_tile tile = dcv_tiling_at(&cl->tiling, ix, iy);
   const int *const rx = cl->ranges + 2 * ix, *const ry = cl->ranges + 2 * (cl->tiling.tiles_x + iy);
-  const dcv_cl_strip to = { .width = cl->tiling.width, .step = cl->step, .x0 = rx[0] };
+  const dcv_cl_strip to = { .width = cl->tiling.width, .step = cl->step, .x0 = rx[0] }, from = { to.width, to.step, to.x0, ry[0] - tile.y0 };
   const int left = rx[0] - tile.x0, top = ry[0] - tile.y0, width = rx[1] - rx[0], height = ry[1] - ry[0];
   const int first_x = ix * t.width, first_y = iy * t.height;
   return launch(cl, K_add, width, height, 1,
-                ARGS(ARG(to), ARG(t), ARG(slot), ARG(left), ARG(top), ARG(width), ARG(height), ARG(m[RAMP_X]), ARG(m[RAMP_Y]), ARG(first_x), ARG(first_y),
-                     ARG(m[x]), ARG(m[STRIP_OUT])));
+                ARGS(ARG(from), ARG(to), ARG(t), ARG(slot), ARG(left), ARG(top), ARG(width), ARG(height), ARG(m[RAMP_X]), ARG(m[RAMP_Y]), ARG(first_x), ARG(first_y),
+                     ARG(m[x]), ARG(m[STRIP_IN]), ARG(m[STRIP_OUT])));
 }
 
 static dcv_status run_batch(dcv_cl *cl, int iy, batch *b)

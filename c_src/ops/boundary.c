@@ -21,14 +21,15 @@ int dcv_boundary_edge(int gap)
   return DCV_MAX(0, (gap - 16) / 2);
 }
 
-/* Mean of the finite values among the eight neighbours within the data; NaN when there is none. */
-static float neighbours(const float *plane, int stride, int width, int height, int x, int y)
+/* Mean of the finite values among the eight neighbours `step` pixels away within the data; NaN when there is none. */
+static float neighbours(const float *plane, int stride, int width, int height, int x, int y, int step)
 {
   float sum = 0.0f;
   int count = 0;
-  for(int i = DCV_MAX(y - 1, 0); i <= DCV_MIN(y + 1, height - 1); i++)
-    for(int j = DCV_MAX(x - 1, 0); j <= DCV_MIN(x + 1, width - 1); j++)
+  for(int i = y - step; i <= y + step; i += step)
+    for(int j = x - step; j <= x + step; j += step)
     {
+      if(i < 0 || i >= height || j < 0 || j >= width) continue;
       const float v = plane[(size_t)i * stride + j];
       if(isfinite(v)) sum += v, count++;
     }
@@ -48,7 +49,7 @@ long dcv_boundary_fill_holes(const dcv_fft *fft, float *plane, int data_width, i
         scratch[at] = plane[at];
         if(isfinite(plane[at])) continue;
         left++;
-        scratch[at] = pass < DCV_HOLE_PASSES ? neighbours(plane, fft->stride, data_width, data_height, x, y) : 0.0f;
+        scratch[at] = pass < DCV_HOLE_PASSES ? neighbours(plane, fft->stride, data_width, data_height, x, y, DCV_HOLE_STEP(pass)) : 0.0f;
       }
     if(pass == 0) holes = left;
     if(left == 0) break;

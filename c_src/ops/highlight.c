@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RAMP = 2, SHIFT = DCV_HIGHLIGHT_SHIFT, PLACES = 16 };
+enum { RAMP = 2, SHIFTS = DCV_HIGHLIGHT_SHIFTS, PLACES = 16 };
 #define ABOVE 0.05f
-#define LEAST 0.15f
-#define TAIL 0.0005
+#define LEAST 0.05f
+#define TAIL 0.01
 
 /* Half width of a PSF's projection on its rows (or columns). */
 static int spread(const dcv_psf *psf, bool rows)
@@ -51,8 +51,9 @@ dcv_highlight dcv_highlight_of(const dcv_psf *psf, float white, float noise)
   dcv_highlight found = { .white = white, .margin = 4.0f * noise };
   if(white == INFINITY) return found;
   found.rows = spread(psf, true), found.columns = spread(psf, false);
-  for(int i = -SHIFT; i <= SHIFT; i++)
-    for(int j = -SHIFT; j <= SHIFT; j++) found.common[i + SHIFT][j + SHIFT] = common(psf, i, j);
+  found.stride = DCV_MAX((2 * DCV_MAX(found.rows, found.columns) + SHIFTS - 1) / SHIFTS, 1);
+  for(int i = -SHIFTS; i <= SHIFTS; i++)
+    for(int j = -SHIFTS; j <= SHIFTS; j++) found.common[i + SHIFTS][j + SHIFTS] = common(psf, i * found.stride, j * found.stride);
   return found;
 }
 
@@ -60,7 +61,7 @@ int dcv_highlight_reach(const dcv_highlight *highlight)
 {
   if(highlight->white == INFINITY) return 0;
   const int most = DCV_MAX(highlight->rows, highlight->columns);
-  return DCV_MAX(2 * most + 2, SHIFT) + 2 * most + (3 * most + 1) / 2 + 2 * RAMP + 1;
+  return DCV_MAX(2 * most + 2, SHIFTS * highlight->stride) + 2 * most + 2 * most + 2 * RAMP + 1;
 }
 
 /* a <- sums over boxes of (2 rows + 1) x (2 columns + 1), cut off at the edges; exact for counts. */
@@ -139,11 +140,11 @@ static bool glows(const dcv_highlight *h, const view *v, int y, int x)
   if(value(v, y - 1, x, white) >= white && value(v, y + 1, x, white) >= white && value(v, y, x - 1, white) >= white && value(v, y, x + 1, white) >= white)
     return false;
   const float low = darkest(h, v, y, x);
-  for(int i = -SHIFT; i <= SHIFT; i++)
-    for(int j = -SHIFT; j <= SHIFT; j++)
+  for(int i = -SHIFTS; i <= SHIFTS; i++)
+    for(int j = -SHIFTS; j <= SHIFTS; j++)
     {
-      const float m = h->common[i + SHIFT][j + SHIFT];
-      if(m >= LEAST && value(v, y + i, x + j, white) < low + ((1.0f + ABOVE) * white - low) * m - ABOVE * white - h->margin) return true;
+      const float m = h->common[i + SHIFTS][j + SHIFTS];
+      if(m >= LEAST && value(v, y + i * h->stride, x + j * h->stride, white) < low + ((1.0f + ABOVE) * white - low) * m - ABOVE * white - h->margin) return true;
     }
   return false;
 }
@@ -170,7 +171,7 @@ bool dcv_highlight_hide(const dcv_highlight *highlight, const dcv_fft *fft, int 
   for(int y = 0; y < height; y++)
     for(int x = 0; x < width; x++)
       if(!clipped(channels, planes, (size_t)y * stride + x, highlight->white)) weight[(size_t)y * stride + x] = 0.0f;
-  widen(weight, scratch, stride, width, height, (3 * rows + 1) / 2, (3 * columns + 1) / 2);
+  widen(weight, scratch, stride, width, height, 2 * rows, 2 * columns);
   any = false;
   for(int y = 0; y < height; y++)
     for(int x = 0; x < width; x++)

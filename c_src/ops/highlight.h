@@ -19,23 +19,25 @@
 
 #include "maths/fft.h"
 
-enum { DCV_HIGHLIGHT_SHIFT = 10 };
+enum { DCV_HIGHLIGHT_SHIFTS = 10 };
 
 typedef struct dcv_highlight {
   float white;       /* clipping level, INFINITY: none */
   float margin;      /* 4 times the noise */
-  int rows, columns; /* spread: half widths beyond which at most 0.0005 of the PSF lies, in any channel */
-  float common[2 * DCV_HIGHLIGHT_SHIFT + 1][2 * DCV_HIGHLIGHT_SHIFT + 1]; /* m(d), the least of all channels, at [d_row + SHIFT][d_column + SHIFT] */
+  int rows, columns; /* spread: half widths beyond which at most 0.01 of the PSF lies, in any channel */
+  int stride;        /* pixels between shifts d: ten to each side, up to twice the spread */
+  float common[2 * DCV_HIGHLIGHT_SHIFTS + 1][2 * DCV_HIGHLIGHT_SHIFTS + 1]; /* m(d), the least of all channels, [SHIFTS][SHIFTS] without a shift */
 } dcv_highlight;
 
 /* noise: standard deviation. */
 dcv_highlight dcv_highlight_of(const dcv_psf *psf, float white, float noise);
 
 /* Pixels around a pixel that decide about it, 0 without a clipping level: where the least value is looked for (2 spread + 2) or a shift, the lamp's extent
- * (2 spread), what it reaches (3/2 spread), the ramp of the weight. */
+ * (2 spread), what it reaches (2 spread), the ramp of the weight. */
 int dcv_highlight_reach(const dcv_highlight *highlight);
 
-/* A lamp is a clipped pixel with one that belongs to a lamp within twice the spread; it reaches 3/2 of the spread: not all of it need be clipped.
+/* A lamp is a clipped pixel with one that belongs to a lamp within twice the spread; it reaches twice the spread: not all of it need be clipped,
+ * and what is left of its light next to the hidden part makes a dark spot there.
  * Marks the reached pixels of the width x height ones at the planes' origin as unknown (NaN). Returns whether there are any; if so, `weight` becomes the share of
  * the input in the result: 1 where reached, falling to 0 within 4 px. weight, scratch: fft->plane floats each. */
 bool dcv_highlight_hide(const dcv_highlight *highlight, const dcv_fft *fft, int channels, float *const *planes, int width, int height, float *weight,

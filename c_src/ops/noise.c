@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { BLOCK = 16, GROUPS = 8 };
 #define QUANTILE 0.1
@@ -232,33 +233,67 @@ static float unclipped(const dcv_image *in, int x, int y, int c, float white)
   return value < white ? value : NAN;
 }
 
-dcv_status dcv_noise_gradient(const dcv_image *in, int channels, float sigma, float white, float *gradient)
+/* Blocks of side x side pixels with a value at or above white, and their eight neighbours, among columns x rows and one more on each side; none if too many. */
+static void mark_lamps(const dcv_image *in, int channels, float white, int side, int columns, int rows, unsigned char *lamp)
 {
-  double *const rows = dcv_alloc(sizeof(double) * 4 * in->height);
-  if(!rows) return DCV_ERROR_MEMORY;
+  for(int y = 0; y < in->height; y++)
+    for(int x = 0; x < in->width; x++)
+    {
+      bool clipped = false;
+      for(int c = 0; c < channels; c++) clipped |= at(in, x, y, c) >= white;
+      if(!clipped) continue;
+      for(int i = 0; i < 3; i++) memset(lamp + (y / side + i) * (columns + 2) + x / side, 1, 3);
+    }
+  int count = 0;
+  for(int i = 1; i <= rows; i++)
+    for(int j = 1; j <= columns; j++) count += lamp[i * (columns + 2) + j];
+  if(4L * count > 3L * columns * rows) memset(lamp, 0, (size_t)(columns + 2) * (rows + 2));
+}
+
+dcv_status dcv_noise_gradient(const dcv_image *in, int channels, float sigma, float white, int side, float *gradient, float *edge)
+{
+  enum { SUMS = 5 }; /* sum and count along columns, then along rows; squares of what is steep */
+  const double noise = (double)sigma * sigma;
+  const int columns = (in->width - 1) / side + 1, rows = (in->height - 1) / side + 1, blocks = (columns + 2) * (rows + 2);
+  double *const sums = dcv_alloc(sizeof(double) * SUMS * in->height);
+  unsigned char *const lamp = dcv_alloc(blocks);
+  if(!sums || !lamp)
+  {
+    dcv_release(sums);
+    dcv_release(lamp);
+    return DCV_ERROR_MEMORY;
+  }
+  memset(lamp, 0, blocks);
+  if(white < INFINITY) mark_lamps(in, channels, white, side, columns, rows, lamp);
 #pragma omp parallel for schedule(static)
   for(int y = 0; y < in->height; y++)
   {
-    double *const sum = rows + 4 * y; /* sum and count along columns, then along rows */
-    sum[0] = sum[1] = sum[2] = sum[3] = 0.0;
+    double *const sum = sums + SUMS * y;
+    for(int i = 0; i < SUMS; i++) sum[i] = 0.0;
     for(int x = 0; x < in->width; x++)
+    {
+      if(lamp[(y / side + 1) * (columns + 2) + x / side + 1]) continue;
+      double steep = -32.0 * channels * noise;
       for(int c = 0; c < channels; c++)
       {
         const double here = unclipped(in, x, y, c, white);
         const double dx = x + 1 < in->width ? unclipped(in, x + 1, y, c, white) - here : NAN;
         const double dy = y + 1 < in->height ? unclipped(in, x, y + 1, c, white) - here : NAN;
-        if(isfinite(dx)) sum[0] += dx * dx, sum[1] += 1.0;
-        if(isfinite(dy)) sum[2] += dy * dy, sum[3] += 1.0;
+        if(isfinite(dx)) sum[0] += dx * dx, sum[1] += 1.0, steep += dx * dx;
+        if(isfinite(dy)) sum[2] += dy * dy, sum[3] += 1.0, steep += dy * dy;
       }
+      if(steep > 0.0) sum[4] += steep * steep;
+    }
   }
-  double total[4] = { 0.0, 0.0, 0.0, 0.0 };
+  double total[SUMS] = { 0.0 };
   for(int y = 0; y < in->height; y++)
-    for(int i = 0; i < 4; i++) total[i] += rows[4 * y + i];
-  dcv_release(rows);
+    for(int i = 0; i < SUMS; i++) total[i] += sums[SUMS * y + i];
+  dcv_release(sums);
+  dcv_release(lamp);
   double power = 0.0;
   for(int axis = 0; axis < 2; axis++)
     if(total[2 * axis + 1] > 0.0) power += channels * total[2 * axis] / total[2 * axis + 1];
-  const double noise = (double)sigma * sigma;
   *gradient = (float)sqrt(fmax(power - 4.0 * channels * noise, noise));
+  *edge = (float)(sqrt(total[4] / ((double)in->width * in->height)) / *gradient);
   return DCV_OK;
 }

@@ -10,8 +10,11 @@
  *             picture: the value at its mean brightness of the highest line a + b brightness, a, b >= 0, above no group, so that texture in some groups
  *             does not count. s_1, s_2: its square root, root mean square over channels, at steps 1 and 2. Noise that went through demosaicing, resizing or
  *             a coder lacks the highest frequencies, s_2 > s_1, and is extrapolated 1.4 octaves down: sigma = s_1 max(s_2 / s_1, 1)^1.4.
- *   gradient  G^2 = mean over pixels of |grad y|^2 (all channels, both directions) - 4 C sigma^2, at least sigma^2. Differences with values at or above
- *             `white` (INFINITY: none) are left out: the slopes of lamps would stand for the picture.
+ *   gradient  G^2 = mean over pixels of |grad y|^2 (all channels, both directions) - 4 C sigma^2, at least sigma^2. Left out: differences with values at or
+ *             above `white` (INFINITY: none), and those from a pixel of a block of side x side pixels that holds such a value, or of its eight neighbours
+ *             (unless that were more than 3/4 of all blocks): lamps are hidden from the restoration (ops/highlight), their slopes would stand for the picture.
+ *   edge      E^2 = mean over pixels of max(p - 32 C sigma^2, 0)^2 / G^2, p = |grad y|^2 of a pixel, what is left out counting 0: the scale of the steepest
+ *             gradients, 2 to 4 G in photographs, far more for a few strong edges on an even ground.
  */
 #ifndef DCV_NOISE_H
 #define DCV_NOISE_H
@@ -22,6 +25,6 @@
  * of sRGB at mid grey), nor 1e-6. DATA without a finite value. */
 dcv_status dcv_noise_level(const dcv_image *in, int channels, float *sigma);
 
-dcv_status dcv_noise_gradient(const dcv_image *in, int channels, float sigma, float white, float *gradient);
+dcv_status dcv_noise_gradient(const dcv_image *in, int channels, float sigma, float white, int side, float *gradient, float *edge);
 
 #endif

@@ -102,7 +102,8 @@ void dcv_tile_contribution(int side, int tiles, int i, int blend, int *a, int *b
   }
 }
 
-void dcv_tile_add(const dcv_tiling *t, int ix, int iy, int channels, const dcv_fft *fft, float *const *planes, float *ramp, dcv_image *out)
+void dcv_tile_add(const dcv_tiling *t, int ix, int iy, int channels, const dcv_fft *fft, float *const *planes, float *ramp, const dcv_image *in,
+                  dcv_image *out)
 {
   const dcv_tile tile = dcv_tiling_at(t, ix, iy);
   float *const wx = ramp, *const wy = ramp + t->transform_width;
@@ -111,12 +112,13 @@ void dcv_tile_add(const dcv_tiling *t, int ix, int iy, int channels, const dcv_f
   dcv_tile_contribution(t->height, t->tiles_y, iy, t->blend, &ya, &yb, wy);
   for(int y = ya; y < yb; y++)
   {
+    const float *given = in->data + y * in->row_stride + (ptrdiff_t)xa * in->pixel_stride;
     float *pixel = out->data + y * out->row_stride + (ptrdiff_t)xa * out->pixel_stride;
     const size_t row = (size_t)(y - tile.y0) * fft->stride + (xa - tile.x0);
-    for(int x = 0; x < xb - xa; x++, pixel += out->pixel_stride)
+    for(int x = 0; x < xb - xa; x++, pixel += out->pixel_stride, given += in->pixel_stride)
     {
       const float w = wx[x] * wy[y - ya];
-      for(int c = 0; c < channels; c++) pixel[c] += w * planes[c][row + x];
+      for(int c = 0; c < channels; c++) pixel[c] += w * fmaxf(planes[c][row + x], isfinite(given[c]) ? fminf(given[c], 0.0f) : 0.0f);
     }
   }
 }

@@ -40,7 +40,9 @@ void dcv_tile_contribution(int side, int tiles, int i, int blend, int *a, int *b
 /* Reads the tile's data into `planes` (at the origin; the rest is not written). */
 void dcv_tile_load(const dcv_image *in, const dcv_tile *tile, int channels, const dcv_fft *fft, float *const *planes);
 
-/* Adds weight * planes to `out` over the pixels the tile contributes to. ramp: scratch of transform_width + transform_height floats. */
-void dcv_tile_add(const dcv_tiling *tiling, int ix, int iy, int channels, const dcv_fft *fft, float *const *planes, float *ramp, dcv_image *out);
+/* Adds weight * max(planes, min(y, 0)) to `out` over the pixels the tile contributes to, y the input, 0 where not finite: light is not negative, but noise and
+ * colours outside the gamut may be. ramp: scratch of transform_width + transform_height floats. */
+void dcv_tile_add(const dcv_tiling *tiling, int ix, int iy, int channels, const dcv_fft *fft, float *const *planes, float *ramp, const dcv_image *in,
+                  dcv_image *out);
 
 #endif

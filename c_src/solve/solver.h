@@ -21,7 +21,7 @@ typedef struct dcv_job {
   const dcv_fft *fft;
   const dcv_psf *psf;
   int channels, iterations;
-  float noise, gradient, lam, saturation; /* saturation: INFINITY when there is none */
+  float noise, gradient, edge, lam, saturation; /* saturation: INFINITY when there is none */
   float kept;                              /* share of the blur left in the result, see dcv_job_reblur */
   const dcv_watch *watch;                  /* NULL but for runs on a sample; admm, of few iterations, asks nobody */
 } dcv_job;

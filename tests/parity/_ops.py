@@ -24,7 +24,7 @@ typedef struct { dcv_fft fft, small; int width, height, size; double zoom; float
 typedef struct { float *x, *a, *b, *kept, *rows, *small; } dcv_blind_work;
 typedef struct { int width, height, halo, blend, gap, tiles_x, tiles_y, transform_width, transform_height; ...; } dcv_tiling;
 typedef struct { int x0, y0, x1, y1; ...; } dcv_tile;
-typedef struct { float white, margin; int rows, columns; float common[21][21]; } dcv_highlight;
+typedef struct { float white, margin; int rows, columns, stride; float common[21][21]; } dcv_highlight;
 typedef float dcv_refocus_kernels[6][3][32][32];
 typedef double dcv_refocus_profiles[2][6][6][3];
 int dcv_refocus_make_kernels(dcv_refocus_kernels kernels);
@@ -75,11 +75,12 @@ void dcv_tv_shrink(const dcv_fft *fft, int channels, const float *weights, float
 size_t dcv_tv_scratch(const dcv_fft *fft, int channels);
 int dcv_noise_estimate(const dcv_image *in, int channels, float *sigma);
 int dcv_noise_level(const dcv_image *in, int channels, float *sigma);
-int dcv_noise_gradient(const dcv_image *in, int channels, float sigma, float white, float *gradient);
+int dcv_noise_gradient(const dcv_image *in, int channels, float sigma, float white, int side, float *gradient, float *edge);
 void dcv_tiling_choose(dcv_tiling *tiling, int width, int height, int halo, int blend, int gap, int longest, int least_x, int least_y, double frame_cost);
 dcv_tile dcv_tiling_at(const dcv_tiling *tiling, int ix, int iy);
 void dcv_tile_load(const dcv_image *in, const dcv_tile *tile, int channels, const dcv_fft *fft, float *const *planes);
-void dcv_tile_add(const dcv_tiling *tiling, int ix, int iy, int channels, const dcv_fft *fft, float *const *planes, float *ramp, dcv_image *out);
+void dcv_tile_add(const dcv_tiling *tiling, int ix, int iy, int channels, const dcv_fft *fft, float *const *planes, float *ramp, const dcv_image *in,
+                  dcv_image *out);
 int dcv_params_init(dcv_params *params);
 int dcv_estimate_psf(const dcv_params *params, const dcv_image *window, dcv_psf *psf, const void *callbacks, dcv_estimate_result *result);
 int dcv_estimate_size(const dcv_params *params, const dcv_image *window, int32_t *size, const void *callbacks);
@@ -118,7 +119,7 @@ typedef struct { double tolerance; int patience, quiet, whitest_at; double white
 _Bool dcv_stop_ask(dcv_stop_rule *rule, int iteration, double change, double whiteness);
 int dcv_pam_blind(const float *y, int width, int height, float *k, int size, float lam, float e, int rounds);
 
-typedef struct { int channels, iterations, data_width, data_height, width, height; _Bool frame; float noise, gradient, lam, saturation; int stop_at; } ops_run;
+typedef struct { int channels, iterations, data_width, data_height, width, height; _Bool frame; float noise, gradient, edge, lam, saturation; int stop_at; } ops_run;
 float ops_lam(int solver, int channels, const dcv_psf *psf, float noise, float gradient, float priority);
 int ops_solve(int solver, const ops_run *run, const dcv_psf *psf, float *planes);
 int ops_stop(int solver, const ops_run *run, const dcv_psf *psf, const dcv_image *in, float tolerance, int *iterations, double *change, double *whiteness);
@@ -151,7 +152,7 @@ SOURCE = """
 typedef struct {
   int channels, iterations, data_width, data_height, width, height;
   _Bool frame;
-  float noise, gradient, lam, saturation;
+  float noise, gradient, edge, lam, saturation;
   int stop_at; /* 0: never */
 } ops_run;
 
@@ -176,7 +177,7 @@ static int ops_solve(int solver, const ops_run *run, const dcv_psf *psf, float *
   if(status) return status;
   const dcv_watch watch = { stops, &at };
   const dcv_job job = { .fft = &fft, .psf = psf, .channels = run->channels, .iterations = run->iterations, .noise = run->noise, .gradient = run->gradient,
-                        .lam = run->lam, .saturation = run->saturation, .watch = at ? &watch : NULL };
+                        .edge = run->edge, .lam = run->lam, .saturation = run->saturation, .watch = at ? &watch : NULL };
   float *shared = dcv_alloc_floats(s->shared_floats(&job)), *work = dcv_alloc_floats(s->work_floats(&job) + run->channels * fft.plane);
   float *z[3];
   for(int c = 0; c < run->channels; c++)
@@ -201,7 +202,7 @@ static int ops_solve(int solver, const ops_run *run, const dcv_psf *psf, float *
 /* Minus the status, or the reason. */
 static int ops_stop(int solver, const ops_run *run, const dcv_psf *psf, const dcv_image *in, float tolerance, int *iterations, double *change, double *whiteness)
 {
-  const dcv_job job = { .psf = psf, .channels = run->channels, .noise = run->noise, .gradient = run->gradient, .lam = run->lam,
+  const dcv_job job = { .psf = psf, .channels = run->channels, .noise = run->noise, .gradient = run->gradient, .edge = run->edge, .lam = run->lam,
                         .saturation = run->saturation };
   dcv_stop reason;
   const int status = dcv_stop_iterations(dcv_solvers[solver], &job, in, tolerance, 0, NULL, iterations, &reason, change, whiteness);
@@ -284,7 +285,7 @@ def solve(solver: str, y: np.ndarray, psf: np.ndarray, shape: tuple[int, int], p
     planes[:, :rows, :cols] = np.moveaxis(y, 2, 0)
     run = module.ffi.new("ops_run *", {
         "channels": channels, "iterations": iterations, "data_width": cols, "data_height": rows, "width": shape[1], "height": shape[0], "frame": frame,
-        "noise": params.sigma, "gradient": params.gradient, "lam": params.lam, "saturation": np.inf if white is None else white, "stop_at": stop_at,
+        "noise": params.sigma, "gradient": params.gradient, "edge": params.edge, "lam": params.lam, "saturation": np.inf if white is None else white, "stop_at": stop_at,
     })  # fmt: skip
     struct, _kept = psf_struct(psf)
     assert module.lib.ops_solve(SOLVERS.index(solver), run, struct, module.ffi.from_buffer("float[]", planes)) == 0
@@ -294,7 +295,7 @@ def solve(solver: str, y: np.ndarray, psf: np.ndarray, shape: tuple[int, int], p
 def stop(solver: str, y: np.ndarray, psf: np.ndarray, params: Any, tolerance: float, white: float | None = None) -> tuple[int, str, np.ndarray, np.ndarray]:
     """`pyref.stopping.iterations` by the C core: iterations, reason, changes and whiteness."""
     module = load()
-    run = module.ffi.new("ops_run *", {"channels": y.shape[2], "noise": params.sigma, "gradient": params.gradient, "lam": params.lam,
+    run = module.ffi.new("ops_run *", {"channels": y.shape[2], "noise": params.sigma, "gradient": params.gradient, "edge": params.edge, "lam": params.lam,
                                        "saturation": np.inf if white is None else white})  # fmt: skip
     struct, _psf = psf_struct(psf)
     image, _y = image_struct(y)

@@ -86,7 +86,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("sum += fminf(k[i", "sum -= fminf(k[i"),
         ("white - low) * m - ABOVE", "white - low) * m + ABOVE"),
         ("sum -= from[x - columns - 1]", "sum += from[x - columns - 1]"),
-        ("value(v, y + i, x + j, white) < low", "value(v, y + i, x + j, white) > low"),
+        ("x + j * h->stride, white) < low", "x + j * h->stride, white) > low"),
         ("(1.0f - weight[at]) * x[at]", "(1.0f + weight[at]) * x[at]"),
         ("DCV_MAX(y - RAMP, 0) + 1", "DCV_MAX(y - RAMP, 0) - 1"),
     ]),
@@ -103,6 +103,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     ]),
     "c_src/ops/tile.c": ("test_operators.py -k tiles", [
         ("pixel[c] += w *", "pixel[c] -= w *"),
+        ("fminf(given[c], 0.0f)", "fminf(-given[c], 0.0f)"),
         ("cut(side, tiles, i) - more", "cut(side, tiles, i) + more"),
         ("w = 0.5f + 0.5f * sinf", "w = 0.5f - 0.5f * sinf"),
     ]),

@@ -58,7 +58,7 @@ def test_spread_and_common() -> None:
     line = np.zeros((9, 9))
     line[4] = 1 / 9
     assert highlight.spread(line) == (0, 4)
-    common, middle = highlight.common(line), highlight.SHIFT
+    common, middle = highlight.common(line), highlight.SHIFTS
     assert common[middle, middle] == pytest.approx(1)
     assert common[middle, middle + 3] == pytest.approx(6 / 9)  # six of nine places in common
     assert common[middle + 1].max() == 0  # across the motion nothing

@@ -124,9 +124,13 @@ def test_load_and_add(device: Device) -> None:
         same("copy", "dcv_load", x[: size[0], : size[1]], picture[at[1] : at[1] + size[0], at[0] : at[0] + size[1], :3])
     wx, wy, out = np.linspace(0, 1, 20, dtype=np.float32), np.linspace(1, 0.5, 18, dtype=np.float32), device.buffer(picture)
     numbers = [np.int32(n) for n in (1, 3, 2, 12, 10)]  # the second tile
-    device.run("dcv_add", FULL[:2], strip(50, 4, 20, 15), TILE, *numbers, device.buffer(wx), device.buffer(wy), np.int32(5), np.int32(4), z, out)
+    given = noise(40, 50, 4, seed=21)
+    given[7, 24] = np.nan
+    tables = device.buffer(wx), device.buffer(wy), np.int32(5), np.int32(4), z
+    device.run("dcv_add", FULL[:2], strip(50, 4, 20, 6), strip(50, 4, 20, 15), TILE, *numbers, *tables, device.buffer(given), out)
     expected = picture.astype(float)
-    expected[15:25, 20:32, :3] += (wy[4:14, None] * wx[None, 5:17])[..., None].astype(float) * loaded[1, 2:12, 3:15]
+    added = solver.positive(loaded[1, 2:12, 3:15].astype(float), given[6:16, 20:32, :3].astype(float))
+    expected[15:25, 20:32, :3] += (wy[4:14, None] * wx[None, 5:17])[..., None].astype(float) * added
     same("pixels", "dcv_add", device.get(out, picture), expected)
 
 
@@ -166,9 +170,9 @@ def test_fill_holes(device: Device) -> None:
     y = data()
     y[0][2:9, 3:20, 0], y[0][:, :, 2], y[1][5:7, 8:30] = np.nan, np.inf, np.nan
     here, there = device.planes(*y), device.planes(*y)
-    for step in range(33):
-        pair = (here, here) if step == 32 else (here, there) if step % 2 == 0 else (there, here)
-        device.run("dcv_fill_holes", FULL3, TILE, places(device), FIRST, np.int32(step == 32), *pair)
+    for number in range(33):
+        pair = (here, here) if number == 32 else (here, there) if number % 2 == 0 else (there, here)
+        device.run("dcv_fill_holes", FULL3, TILE, places(device), FIRST, np.int32(2 ** (number // 8) if number < 32 else 0), *pair)
     for actual, tile in zip(device.read(here), y, strict=True):
         same("holes", "dcv_fill_holes", actual[: tile.shape[0], : tile.shape[1]], boundary.fill_holes(tile.astype(float))[0])
 

@@ -239,16 +239,19 @@ def test_tv_shrink(channels, shape, magnitude, seed):
 def test_noise(shape, sigma):
     rng = np.random.default_rng(4)
     y = (np.linspace(0.2, 0.8, shape[1])[None, :, None] + rng.normal(0, sigma, (*shape, 3))).astype(np.float32)
+    y[:, shape[1] // 3] += 0.4  # a line far above the noise
     lib, ffi = _ops.load().lib, _ops.load().ffi
     image, _kept = _ops.image_struct(y)
-    each, level, gradient = ffi.new("float[3]"), ffi.new("float *"), ffi.new("float *")
+    each, level, gradient, edge = ffi.new("float[3]"), ffi.new("float *"), ffi.new("float *"), ffi.new("float *")
     assert lib.dcv_noise_estimate(image, 3, each) == 0
     compare("noise", list(each), noise.estimate_channels(exact(y)))
     assert lib.dcv_noise_level(image, 3, level) == 0
     compare("noise", level[0], noise.estimate(exact(y)))
     for white in (np.inf, 0.7):
-        assert lib.dcv_noise_gradient(image, 3, sigma / 2, white, gradient) == 0
-        compare("gradient", gradient[0], noise.gradient_scale(exact(y), np.float32(sigma / 2), np.float32(white)))
+        assert lib.dcv_noise_gradient(image, 3, sigma / 2, white, 9, gradient, edge) == 0
+        expected = noise.gradient_scale(exact(y), np.float32(sigma / 2), 9, np.float32(white))
+        compare("gradient", gradient[0], expected)
+        compare("gradient", edge[0], noise.edge_scale(exact(y), np.float32(sigma / 2), expected, 9, np.float32(white)))
 
 
 @given(shape=st.tuples(st.integers(5, 60), st.integers(5, 60)), channels=st.integers(1, 3), seed=SEEDS, kind=st.sampled_from(["white", "smooth", "constant"]))
@@ -355,6 +358,7 @@ def test_highlight(k, shape, channels):
     found = d.ffi.new("dcv_highlight *", d.lib.dcv_highlight_of(struct, 1.0, 0.004))
     assert (found.rows, found.columns) == highlight.spread(k.astype(np.float32))
     compare("highlight fade", np.array([list(row) for row in found.common]), highlight.common(k.astype(np.float32)))
+    assert found.stride == highlight.stride(k.astype(np.float32))
     weight, scratch = d.plane(), d.plane()
     kept, planes = d.planes(y)
     any_lamp = d.lib.dcv_highlight_hide(found, d.fft, channels, planes, shape[1], shape[0], weight, scratch)
@@ -401,9 +405,12 @@ def test_halo(k, sigma):
 @given(size=st.tuples(st.integers(1, 150), st.integers(1, 150)), halo=st.integers(0, 12), blend=st.integers(1, 8), channels=st.integers(1, 3))
 @settings(max_examples=30)
 def test_tiles(size, halo, blend, channels):
-    """What tiles read is the picture; read and added, they give it back."""
+    """What tiles read is the picture; read and added, they give it back, where it is not below both 0 and the input."""
     lib, ffi = _ops.load().lib, _ops.load().ffi
-    y = picture(size, 1, 3, channels)
+    y = picture(size, 1, 3, channels) - np.float32(0.4)
+    given = picture(size, 1, 4, channels) - np.float32(0.4)
+    given[:: max(size[0] - 1, 1), 0] = np.nan
+    floor, _given = _ops.image_struct(given)
     image, _y = _ops.image_struct(y)
     out, result = _ops.image_struct(np.zeros_like(y))
     tiling = ffi.new("dcv_tiling *")
@@ -419,5 +426,5 @@ def test_tiles(size, halo, blend, channels):
             assert rows <= d.rows
             assert cols <= d.cols
             compare("tile load", d.stack(kept)[:rows, :cols], y[tile.y0 : tile.y1, tile.x0 : tile.x1])
-            lib.dcv_tile_add(tiling, ix, iy, channels, d.fft, array, ramp, out)
-    compare("tile add", result, y)
+            lib.dcv_tile_add(tiling, ix, iy, channels, d.fft, array, ramp, floor, out)
+    compare("tile add", result, solver.positive(exact(y), exact(given)))

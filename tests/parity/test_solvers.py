@@ -93,7 +93,7 @@ def test_scaling(name):
     params = METHODS[name].parameters(y, k)
     plain = _ops.solve(name, y, k, shape, params, iterations=6)
     for a in (2.0**-6, 2.0**6):
-        scaled = SimpleNamespace(sigma=params.sigma * a, gradient=params.gradient * a, lam=params.lam / a)
+        scaled = SimpleNamespace(sigma=params.sigma * a, gradient=params.gradient * a, edge=params.edge * a, lam=params.lam / a)
         compare("solver scaling", _ops.solve(name, y * np.float32(a), k, shape, scaled, iterations=6) / a, plain)
 
 
@@ -104,7 +104,7 @@ def test_picture_of_another_size(scale):
     for lam in (None, 800.0):
         full = admm.parameters(y, k, 0.02)
         full = replace(full, lam=lam or full.lam)
-        with dcv.Plan(y, k, channel_axis=-1, noise=0.02, gradient=full.gradient, lam=lam, scale=scale) as plan:
+        with dcv.Plan(y, k, channel_axis=-1, noise=0.02, gradient=full.gradient, edge=full.edge, lam=lam, scale=scale) as plan:
             actual, info = plan.execute(y), plan.info
         shape = (info.transform_height, info.transform_width)
         expected = solver.restore(admm, y.astype(float), psf.reduce(k, scale), admm.at_scale(full, scale), shape=shape, halo=info.halo + 8)
@@ -114,7 +114,7 @@ def test_picture_of_another_size(scale):
 @pytest.mark.parametrize("name", METHODS)
 def test_constant_picture_stays(name):
     y = np.full((24, 31, 3), 0.4, np.float32)
-    params = SimpleNamespace(sigma=0.01, gradient=0.05, lam=1000.0)
+    params = SimpleNamespace(sigma=0.01, gradient=0.05, edge=0.0, lam=1000.0)
     np.testing.assert_allclose(_ops.solve(name, y, random_psf(7, 2), (64, 64), params, iterations=5), y, rtol=2e-6)
 
 

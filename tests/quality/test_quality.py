@@ -38,8 +38,8 @@ def test_no_figure_is_worse_than_the_baseline(bench: ModuleType, figures: dict[s
 
 # Why each limit: every restoration with the true PSF has to pay; the noise within half an octave; the frame's gain within 2 dB of the interior's; lamps far
 # above white no worse than the input beside them (1 and rounding), no ring above 2 % of white and the noise, the rest improved; at priority -1 nothing
-# is sharpened; on even ground single pixels of a ring stay below what a single pixel of noise shows; sharp pictures above
-# 45 dB to themselves.
+# is sharpened; on even ground no pixel of a ring above 2 % of white either; light stays above 0; sharp pictures above 45 dB to
+# themselves.
 LIMITS = {
     "non-blind: smallest_gain": (1.0, np.inf),
     "non-blind: noise, octaves, rms_error": (0, 0.5),
@@ -48,9 +48,11 @@ LIMITS = {
     "highlights 20: overshoot, 99 %, worst_error": (0, 0.025),
     "highlights 2: overshoot, 99 %, worst_error": (0, 0.02),
     "highlights 20: elsewhere, smallest_gain": (0.5, np.inf),
-    "rings: lamp of 2 white, worst_error": (0, 0.08),
-    "rings: lamp of 5 white, worst_error": (0, 0.06),
-    "rings: lamp of 50 white, worst_error": (0, 0.06),
+    "rings: lamp of 1.2 white, worst_error": (0, 0.02),
+    "rings: lamp of 1.5 white, worst_error": (0, 0.02),
+    "rings: lamp of 2 white, worst_error": (0, 0.02),
+    "rings: lamp of 5 white, worst_error": (0, 0.02),
+    "rings: lamp of 50 white, worst_error": (0, 0.02),
     "shot noise: loss to the true mean noise, dB_error": (-np.inf, 0.2),
     "text: smallest_gain": (6, np.inf),
     "highlights 1.05: beside the lamps, over the input's, worst_error": (0, 1),
@@ -59,6 +61,7 @@ LIMITS = {
     "priority: steps not monotone in sharpness_error": (0, 0),
     "priority: gradient at -1 beside that of the clean input_error": (0, 0.05),
     "priority: PSNR lost at 0, dB_error": (0, 0.3),
+    "awkward: star, undershoot over its height_error": (0, 1e-3),
     "awkward: black, largest change_error": (0, 1e-6),
     "awkward: white, largest change_error": (0, 1e-5),
 }
