@@ -41,7 +41,7 @@ FIRST = 0.01
 
 @dataclass
 class Parameters:
-    """sigma: noise; gradient: scale G; edge: scale E; lam: data weight; rho: penalty of the first iteration; iterations; kept: share of the blur left in (solver.restore)."""
+    """sigma: noise; gradient: scale G; edge: scale E; lam: data weight; rho: first penalty; kept: share of the blur left in (solver.restore)."""
 
     sigma: float
     gradient: float
@@ -63,7 +63,8 @@ def parameters(y, psf, sigma=None, priority=0.0, iterations=ITERATIONS, white=No
     With twice lam (priority 1) the residual k * x - y still has 0.6 to 0.9 of the noise; further up its whiteness falls, and the PSNR by 1 dB for
     each 1.5 of lam. A Laplace prior would give lam ~ G / sigma^2; the best lam found with the truth in hand goes with sqrt(sigma G), and
     somewhat down with the energy of the PSF (mean over channels). In photographs E is about 3 G; the few steep edges of a bright spot on an even ground,
-    for which G does not stand, need a smaller penalty: else six iterations leave rings around it. All scale with the picture: a y gives lam / a and rho / a, hence a x.
+    for which G does not stand, need a smaller penalty: else six iterations leave rings around it. All scale with the picture: a y gives
+    lam / a and rho / a, hence a x.
 
     Parameters
     ----------
@@ -95,7 +96,8 @@ def at_scale(params, scale):
 
         lam -> lam / s,   G -> G / s,   E -> E / s,   rho -> s rho,   and the noise, averaged by a reduction, goes to s sigma.
     """
-    return replace(params, sigma=params.sigma * min(scale, 1), gradient=params.gradient / scale, edge=params.edge / scale, lam=params.lam / scale, rho=params.rho * scale)
+    slopes = {"gradient": params.gradient / scale, "edge": params.edge / scale}
+    return replace(params, sigma=params.sigma * min(scale, 1), lam=params.lam / scale, rho=params.rho * scale, **slopes)
 
 
 def trust(t, iterations):

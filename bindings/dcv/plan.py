@@ -86,8 +86,8 @@ class Plan:
         Axis of the colour channels; None for a gray picture.
     shape : tuple of int, optional
         (M, N) of the pictures to restore when it is not that of `image`.
-    flavour, solver, priority, noise, gradient, edge, lam, iterations, tolerance, saturation, scale, halo, tile, threads, planning, backend, device, device_memory,
-    batch
+    flavour, solver, priority, noise, gradient, edge, lam, iterations, tolerance, saturation, scale, halo, tile, threads, planning, backend, device,
+    device_memory, batch
         As for `dcv.deconvolve`.
     progress, log : callable, optional
         As for `dcv.deconvolve`; for the measurement only.

@@ -76,8 +76,8 @@ def deconvolve(
     saturation : float, optional
         Level at and above which a value counts as clipped, so only as a lower bound. None: no value does.
     scale : float, 0.02 to 8, optional
-        Size of the picture relative to the one that `psf`, `noise`, `gradient`, `edge` and `lam` belong to: below 1 for a reduced preview, which then shows what
-        the full picture will. None: 1.
+        Size of the picture relative to the one that `psf`, `noise`, `gradient`, `edge` and `lam` belong to: below 1 for a reduced preview, which then shows
+        what the full picture will. None: 1.
     halo, tile : int, optional
         Overlap and largest side of the tiles, in pixels. None: chosen by the library.
     threads : int, optional
