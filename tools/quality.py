@@ -21,6 +21,7 @@ from typing import Any
 
 import click
 import numpy as np
+import PIL.Image
 import scenes
 import scipy.ndimage
 import skimage.data
@@ -38,12 +39,14 @@ Keep = Callable[[str, list[np.ndarray]], None]
 
 @dataclass
 class Bench:
-    """sharps: pictures in linear light by name; psfs by name; sigmas: noise levels; side: of the scenes, in pixels."""
+    """sharps: pictures in linear light by name; psfs by name; sigmas: noise levels; side: of the scenes, px; blind cases: most, and file of those done."""
 
     sharps: dict[str, np.ndarray]
     psfs: dict[str, np.ndarray]
     sigmas: tuple[float, ...]
     side: int
+    most_blind: int = 48
+    resume: Path | None = None
 
 
 def restore(y: np.ndarray, psf: np.ndarray, **options: Any) -> np.ndarray:
@@ -130,27 +133,57 @@ def frame(bench: Bench, _keep: Keep) -> Figures:
     }
 
 
+def blind_cases(bench: Bench) -> list[tuple[str, str, float, int]]:
+    """(picture, PSF, sigma, seed), PSFs of up to 33 px; at most `bench.most_blind` of them, evenly chosen."""
+    usable = [(p, name) for p, (name, psf) in enumerate(bench.psfs.items()) if psf.shape[0] <= 33]
+    every = [
+        (picture, name, sigma, 100 * p + 10 * s + i)
+        for p, name in usable
+        for s, sigma in enumerate(bench.sigmas)
+        for i, picture in enumerate(bench.sharps)
+    ]
+    count = min(bench.most_blind, len(every))
+    return [every[n * len(every) // count] for n in range(count)]
+
+
 def blind(bench: Bench, keep: Keep) -> Figures:
-    """Gain with an estimated PSF whose size is given; share of pictures that improve; share within 1 dB of the true PSF's result."""
-    gains, near = [], []
-    for p, (name, psf) in enumerate(bench.psfs.items()):
-        if psf.shape[0] > 33:
-            continue
-        for s, sigma in enumerate(bench.sigmas):
-            for i, (picture, sharp) in enumerate(bench.sharps.items()):
-                y, truth = known_scene(sharp, psf, sigma, 100 * p + 10 * s + i, bench.side)
+    """Gain with an estimated PSF whose size is given; share of pictures that improve; share within 1 dB of the true PSF's result.
+
+    A case that `bench.resume` holds, a file of one JSON object a line, is not measured again; each new one is added to it.
+    """
+    done: dict[str, dict[str, float]] = {}
+    if bench.resume and bench.resume.exists():
+        for line in bench.resume.read_text("utf-8").splitlines():
+            case = json.loads(line)
+            done[case.pop("case")] = case
+    told = []
+    with click.progressbar(blind_cases(bench), label="blind", file=sys.stderr) as cases:
+        for picture, name, sigma, seed in cases:
+            title = f"{picture}, {name}, sigma {sigma:g}, {bench.side} px"
+            if title not in done:
+                psf = bench.psfs[name]
+                y, truth = known_scene(bench.sharps[picture], psf, sigma, seed, bench.side)
                 frame = psf.shape[0] // 2
-                found = dcv.estimate_psf(y, psf.shape[0], window=(0, 0, y.shape[1], y.shape[0]), channel_axis=-1)
+                found = dcv.estimate_psf(y, psf.shape[0], window=(0, 0, y.shape[1], y.shape[0]), channel_axis=-1, planning="estimate")
                 x = restore(y, found.psf)
-                ours = scenes.aligned_psnr(x, truth, frame)
-                gains.append(ours - scenes.psnr(y, truth, 2 * frame))
-                near.append(ours > scenes.psnr(restore(y, psf), truth, 2 * frame) - 1)
-                if i == s == 0:
-                    keep(f"blind: {picture}, {name}, sigma {sigma:g}: blurred, restored, true", [y, x, truth])
+                before = scenes.psnr(y, truth, 2 * frame)
+                done[title] = {
+                    "gain": scenes.aligned_psnr(x, truth, frame) - before,
+                    "possible": scenes.aligned_psnr(restore(y, psf), truth, frame) - before,
+                    "seconds": found.seconds,
+                }
+                keep(f"blind: {picture}, {name}, sigma {sigma:g}: blurred, restored, true", [y, x, truth])
+                if bench.resume:
+                    with bench.resume.open("a", encoding="utf-8") as file:
+                        file.write(json.dumps({"case": title, **done[title]}) + "\n")
+            told.append(done[title])
+    gain, possible, seconds = (np.array([one[column] for one in told]) for column in ("gain", "possible", "seconds"))
     return {
-        "blind: mean_gain": float(np.mean(gains)),
-        "blind: share that does not improve_error": float(np.mean(np.array(gains) <= 0)),
-        "blind: share not within 1 dB of the true PSF_error": 1 - float(np.mean(near)),
+        "blind: mean_gain": float(gain.mean()),
+        "blind: true PSF, mean_gain": float(possible.mean()),
+        "blind: share that does not improve_error": float(np.mean(gain <= 0)),
+        "blind: share not within 1 dB of the true PSF_error": float(np.mean(gain <= possible - 1)),
+        "blind: seconds of an estimate, median_error": float(np.median(seconds)),
     }
 
 
@@ -278,32 +311,67 @@ def sharp_in(bench: Bench, _keep: Keep) -> Figures:
     return {"sharp: delta as PSF, smallest_db": float(-10 * np.log10(max(*distance, 1e-10)))}
 
 
-def priority(bench: Bench, keep: Keep) -> Figures:
+@dataclass
+class Sweep:
+    """Along `values` from denoise to deblur: mean difference of neighbouring rows, noise left in an even area, PSNR; gradient over that without noise."""
+
+    values: np.ndarray
+    detail: np.ndarray
+    noise: np.ndarray
+    psnr: np.ndarray
+    gradient: np.ndarray
+
+
+def swept(sharp: np.ndarray, psf: np.ndarray, side: int, steps: int = 17) -> Sweep:
+    """Priority from -1 to 1 on a picture beside an even area, sigma 0.01."""
+    values = np.linspace(-1, 1, steps)
+    y, truth = known_scene(sharp, psf, 0.01, 1, side)
+    flat = np.full_like(y, 0.4) + 0.01 * np.random.default_rng(2).normal(size=y.shape)
+    both = np.concatenate([y, flat.astype(np.float32)], axis=1)
+    clean = known_scene(sharp, psf, 0, 1, side)[0][:, : side - 20]
+    told = []
+    for value in values:
+        x = restore(both, psf, priority=float(value), noise=0.01)
+        part, flat_part = x[:, : side - 20], x[20:-20, side + 20 : -20]
+        detail = np.abs(np.diff(part.mean(axis=2), axis=0)).mean()
+        told.append((detail, flat_part.std(), scenes.psnr(part, truth[:, : side - 20]), np.diff(part, axis=0).std() / np.diff(clean, axis=0).std()))
+    return Sweep(values, *np.array(told).T)
+
+
+def priority(bench: Bench, _keep: Keep) -> Figures:
     """A sweep from denoise to deblur on a picture that is half flat.
 
     Steps that do not add sharpness, or noise; PSNR lost at 0 against the best step; at -1, which is to remove noise only, the gradient over that of the blurred
     picture without noise.
     """
     name, sharp = next(iter(bench.sharps.items()))
-    psf, sweep = dcv.psf.disk(3), np.linspace(-1, 1, 17)
-    y, truth = known_scene(sharp, psf, 0.01, 1, bench.side)
-    flat = np.full_like(y, 0.4) + 0.01 * np.random.default_rng(2).normal(size=y.shape)
-    both = np.concatenate([y, flat.astype(np.float32)], axis=1)
-    clean = known_scene(sharp, psf, 0, 1, bench.side)[0][:, : bench.side - 20]
-    detail, noise, quality, gradient = [], [], [], []
-    for value in sweep:
-        x = restore(both, psf, priority=float(value), noise=0.01)
-        gradient.append(np.std(np.diff(x[:, : bench.side - 20], axis=0)) / np.std(np.diff(clean, axis=0)))
-        detail.append(np.abs(np.diff(x[:, : bench.side - 20].mean(axis=2), axis=0)).mean())
-        noise.append(x[20:-20, bench.side + 20 : -20].std())
-        quality.append(scenes.psnr(x[:, : bench.side - 20], truth[:, : bench.side - 20]))
+    sweep = swept(sharp, dcv.psf.disk(3), bench.side)
     return {
-        "priority: steps not monotone in sharpness_error": float(np.sum(np.diff(detail) <= 0)),
-        "priority: steps not monotone in noise_error": float(np.sum(np.diff(noise) < -1e-6)),
-        "priority: PSNR lost at 0, dB_error": float(max(quality) - quality[len(sweep) // 2]),
-        f"priority: range of sharpness on {name}_gain": float(detail[-1] / detail[0]),
-        "priority: gradient at -1 beside that of the clean input_error": float(abs(gradient[0] - 1)),
+        "priority: steps not monotone in sharpness_error": float(np.sum(np.diff(sweep.detail) <= 0)),
+        "priority: steps not monotone in noise_error": float(np.sum(np.diff(sweep.noise) < -1e-6)),
+        "priority: PSNR lost at 0, dB_error": float(sweep.psnr.max() - sweep.psnr[len(sweep.values) // 2]),
+        f"priority: range of sharpness on {name}_gain": float(sweep.detail[-1] / sweep.detail[0]),
+        "priority: gradient at -1 beside that of the clean input_error": float(abs(sweep.gradient[0] - 1)),
     }
+
+
+def plot_priority(path: Path, bench: Bench) -> None:
+    """Sharpness, noise and PSNR along the priority, for up to three pictures, each with a PSF of its own."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 3, figsize=(13, 4))
+    blurs = {"disk 3": dcv.psf.disk(3), "Gaussian 2": dcv.psf.gaussian(2), "shake 17": scenes.shake(1, 17)}
+    for (picture, sharp), (name, psf) in zip(bench.sharps.items(), blurs.items(), strict=False):
+        sweep = swept(sharp, psf, bench.side)
+        for axis, values in zip(axes, (sweep.detail, sweep.noise, sweep.psnr), strict=True):
+            axis.plot(sweep.values, values, ".-", label=f"{picture}, {name}")
+    for axis, label in zip(axes, ("mean difference of neighbouring rows", "noise left in an even area (input 0.01)", "PSNR, dB"), strict=True):
+        axis.set(xlabel="priority", ylabel=label)
+        axis.grid(alpha=0.3)
+    axes[0].legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=80)
+    plt.close(figure)
 
 
 def text(_bench: Bench, keep: Keep) -> Figures:
@@ -358,21 +426,57 @@ def worse(name: str, value: float, before: float) -> bool:
     return value < before - 0.15
 
 
-def quick(keep: Keep = lambda _n, _p: None) -> Figures:
-    """The small part of the bench that the tests run: three pictures, five PSFs, one noise level, no estimation."""
-    return measure(Bench(pictures(None), scenes.psfs(), (0.005,), 160), slow=False, keep=keep)
+def quick_bench() -> Bench:
+    """The small part that the tests run: three pictures, five PSFs, one noise level, no estimation."""
+    return Bench(pictures(None), scenes.psfs(), (0.005,), 160)
 
 
-def write_page(folder: Path, figures: Figures, before: Figures, shown: list[tuple[str, list[np.ndarray]]]) -> None:
-    """index.html with the figures, and the pictures side by side."""
-    lines = []
+def quick() -> Figures:
+    """The figures of that part."""
+    return measure(quick_bench(), slow=False)
+
+
+def strip(row: list[np.ndarray]) -> np.ndarray:
+    """Pictures in linear light side by side, 8-bit sRGB."""
+    shown = dcv.to_srgb(np.clip(np.concatenate([a.astype(np.float32) for a in row], axis=1), 0, 1))
+    return np.rint(255 * np.clip(shown, 0, 1)).astype(np.uint8)
+
+
+def write_page(folder: Path, figures: Figures, before: Figures, shown: list[tuple[str, list[np.ndarray]]], bench: Bench) -> None:
+    """index.html with the figures, the priority sweep as a plot, and the pictures side by side."""
+    plot_priority(folder / "priority.png", bench)
+    lines = ['<h2>priority</h2><img src="priority.png">']
     for n, (title, row) in enumerate(shown):
-        strip = np.clip(dcv.to_srgb(np.clip(np.concatenate([a.astype(np.float32) for a in row], axis=1), 0, 1)), 0, 1)
-        skimage.io.imsave(folder / f"{n:03}.png", np.rint(255 * strip).astype(np.uint8), check_contrast=False)
+        skimage.io.imsave(folder / f"{n:03}.png", strip(row), check_contrast=False)
         lines.append(f'<h2>{html.escape(title)}</h2><img src="{n:03}.png">')
     cells = "".join(f"<tr><td>{html.escape(name)}<td>{value:.3f}<td>{before.get(name, float('nan')):.3f}" for name, value in figures.items())
     page = f"<!doctype html><meta charset=utf-8><title>dcv: quality</title><table><tr><th>figure<th>now<th>baseline{cells}</table>{''.join(lines)}"
     (folder / "index.html").write_text(page, "utf-8")
+
+
+SHEETS = {  # what the documentation shows: beginnings of the titles, one row each
+    "restored": ("astronaut, Gaussian 3,", "astronaut, disk 3,", "astronaut, motion 9", "astronaut, shake 17,"),
+    "lamps": ("lamp of 2 white, Gaussian 3", "lamp of 20 white, shake 17", "coffee, disk 3, clipped, up to 20", "coffee, shake 17, clipped, up to 20"),
+    "awkward": ("noise:", "gradient:", "star:", "checkerboard:", "text, shake 11"),
+    "blind": ("blind: astronaut, disk 3", "blind: chelsea, shake 17", "blind: coffee, motion 9", "blind: chelsea, Gaussian 3"),
+}
+
+
+def write_sheets(folder: Path) -> None:
+    """Small pictures for the documentation, of scikit-image's pictures only: quality-NAME.jpg, and quality-priority.png."""
+    shown: dict[str, np.ndarray] = {}
+
+    def keep(title: str, row: list[np.ndarray]) -> None:
+        shown[title] = strip([a[:240, :240] for a in row])
+
+    bench = quick_bench()
+    measure(bench, slow=True, keep=keep)
+    plot_priority(folder / "quality-priority.png", bench)
+    for name, beginnings in SHEETS.items():
+        rows = [next(row for title, row in shown.items() if title.startswith(beginning)) for beginning in beginnings]
+        width = max(row.shape[1] for row in rows)
+        wide = [np.pad(row, ((0, 4), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
+        PIL.Image.fromarray(np.concatenate(wide)).save(folder / f"quality-{name}.jpg", quality=88)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -380,24 +484,34 @@ def write_page(folder: Path, figures: Figures, before: Figures, shown: list[tupl
 @click.option("--most", type=click.IntRange(1), help="With --data: at most so many pictures, evenly chosen.")
 @click.option("--psfs", "psf_file", type=click.Path(exists=True, path_type=Path), help=".npz file of square arrays; default: the five of the comparison.")
 @click.option("--blind/--no-blind", "with_blind", default=True, help="Estimate PSFs, too.")
+@click.option("--blind-cases", default=48, show_default=True, help="At most so many estimates, evenly chosen; a second or two each.")
+@click.option("--resume", type=click.Path(dir_okay=False, path_type=Path), help="File that keeps each estimate's figures: a run broken off goes on from there.")
 @click.option("--quick", "quick_", is_flag=True, help="Only what the tests measure.")
 @click.option("--page", type=click.Path(file_okay=False, path_type=Path), help="Write index.html and pictures into this folder.")
+@click.option("--sheets", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Only write the documentation's pictures into this folder.")
 @click.option("--json", "as_json", is_flag=True, help="The figures as one JSON object on stdout.")
 @click.option("--store", is_flag=True, help="Make the figures of --quick the baseline.")
-def main(data: Path | None, most: int | None, psf_file: Path | None, with_blind: bool, quick_: bool, page: Path | None, as_json: bool, store: bool) -> None:
+def main(
+    data: Path | None, most: int | None, psf_file: Path | None, with_blind: bool, blind_cases: int, resume: Path | None, quick_: bool, page: Path | None,
+    sheets: Path | None, as_json: bool, store: bool,
+) -> None:  # fmt: skip
     """Measure the quality of restorations."""
+    if sheets:
+        write_sheets(sheets)
+        return
     shown: list[tuple[str, list[np.ndarray]]] = []
 
     def keep(name: str, row: list[np.ndarray]) -> None:
         shown.append((name, row))
 
-    figures = quick(keep) if quick_ or store else measure(Bench(pictures(data, most), kernels(psf_file), (0.002, 0.01, 0.02), SIDE), with_blind, keep)
+    bench = quick_bench() if quick_ or store else Bench(pictures(data, most), kernels(psf_file), (0.002, 0.01, 0.02), SIDE, blind_cases, resume)
+    figures = measure(bench, with_blind and not (quick_ or store), keep)
     if store:
         BASELINE.write_text(json.dumps({name: round(value, 4) for name, value in figures.items()}, indent=2) + "\n", "utf-8")
     before: Figures = json.loads(BASELINE.read_text("utf-8")) if quick_ or store else {}
     if page:
         page.mkdir(parents=True, exist_ok=True)
-        write_page(page, figures, before, shown)
+        write_page(page, figures, before, shown, bench)
     if as_json:
         print(json.dumps(figures, indent=2))
     else:

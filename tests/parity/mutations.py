@@ -70,6 +70,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("omega * (model[row + j] - z[row + j])", "omega * (model[row + j] + z[row + j])"),
     ]),
     "c_src/ops/noise.c": ("test_operators.py -k noise", [
+        ("steep = -32.0", "steep = 32.0"),
         ("column[0] - 2.0f * column[1]", "column[0] + 2.0f * column[1]"),
         ("(1.0 - rest) * sorted[below] + rest", "(1.0 - rest) * sorted[below] - rest"),
         ("variance[j] - b * level[j]", "variance[j] + b * level[j]"),
@@ -86,6 +87,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("sum += fminf(k[i", "sum -= fminf(k[i"),
         ("white - low) * m - ABOVE", "white - low) * m + ABOVE"),
         ("sum -= from[x - columns - 1]", "sum += from[x - columns - 1]"),
+        ("y + i * h->stride", "y - i * h->stride"),
         ("x + j * h->stride, white) < low", "x + j * h->stride, white) > low"),
         ("(1.0f - weight[at]) * x[at]", "(1.0f + weight[at]) * x[at]"),
         ("DCV_MAX(y - RAMP, 0) + 1", "DCV_MAX(y - RAMP, 0) - 1"),
@@ -112,6 +114,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("factor * (b[at] + r * x[at])", "factor * (b[at] - r * x[at])"),
         ("kr * kr + ki * ki + smooth", "kr * kr + ki * ki - smooth"),
         ("5.0 : 2.0, priority)", "5.0 : 2.0, -priority)"),
+        ("fmaxf(job->gradient, job->edge / 3.0f)", "fminf(job->gradient, job->edge / 3.0f)"),
     ]),
     "c_src/solve/mm.c": ("test_solvers.py -k mm", [
         ("eps / (eps + sqrtf", "eps / (eps - sqrtf"),
@@ -203,7 +206,8 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "opencl/picture.cl": ("test_opencl_kernels.py", [
         ("(1.0f - w) * *to", "(1.0f + w) * *to"),
         ("else if(v >= saturation)", "else if(v < saturation)"),
-        ("+= w * planes", "-= w * planes"),
+        ("+= w * max(planes", "-= w * max(planes"),
+        ("min(v, 0.0f)", "min(-v, 0.0f)"),
         ("finite && most", "finite && !most"),
     ]),
     "c_src/cl/cl.c": ("test_opencl.py", [
