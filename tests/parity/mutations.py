@@ -87,7 +87,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("sum += fminf(k[i", "sum -= fminf(k[i"),
         ("white - low) * m - ABOVE", "white - low) * m + ABOVE"),
         ("sum -= from[x - columns - 1]", "sum += from[x - columns - 1]"),
-        ("y + i * h->stride", "y - i * h->stride"),
+        ("+ SHIFTS - 1) / SHIFTS", "- SHIFTS - 1) / SHIFTS"),
         ("x + j * h->stride, white) < low", "x + j * h->stride, white) > low"),
         ("(1.0f - weight[at]) * x[at]", "(1.0f + weight[at]) * x[at]"),
         ("DCV_MAX(y - RAMP, 0) + 1", "DCV_MAX(y - RAMP, 0) - 1"),

@@ -341,7 +341,7 @@ def test_psf_resample(size, scale, channels, seed):
     compare("psf resample", data if not channels else np.moveaxis(data, 0, 2), expected)
 
 
-@pytest.mark.parametrize("k", [psf.disk(3), psf.motion(9, 30), psf.gaussian(1, 7), np.stack([psf.gaussian(s, 7) for s in (0.5, 1, 1.5)], axis=2)])
+@pytest.mark.parametrize("k", [psf.disk(3), psf.motion(9, 30), psf.motion(15, 10), psf.gaussian(1, 7), np.stack([psf.gaussian(s, 7) for s in (0.5, 1, 1.5)], axis=2)])
 @pytest.mark.parametrize(("shape", "channels"), [((40, 53), 3), ((31, 29), 1), ((1, 30), 2)])
 def test_highlight(k, shape, channels):
     """Lamps at the frame and inside, a bright sky, holes: what is reached, the weight around it, the fade."""
