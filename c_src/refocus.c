@@ -8,9 +8,6 @@
 
 #include <math.h>
 
-/* Pixels around one that its map depends on: kernels, two boxes of at most 3 px on the energies, boxes of 2, 4 .. 64 px on the evidence. */
-enum { MAP_REACH = 16 + 6 + 126 };
-
 static bool same_size(const dcv_image *a, const dcv_image *b)
 {
   return a->width == b->width && a->height == b->height;
@@ -40,10 +37,16 @@ static dcv_status own_psf(const dcv_params *params, const dcv_psf *psf, dcv_psf 
   return status;
 }
 
+/* Noise as the picture sees it. */
+static float noise_of(const dcv_params *params)
+{
+  return params->noise * fminf(params->scale, 1.0f);
+}
+
 dcv_status dcv_refocus_halo(const dcv_params *params, const dcv_psf *psf, int32_t *halo)
 {
   DCV_TRY(dcv_halo(params, psf, halo));
-  *halo += MAP_REACH + psf->size / 2;
+  *halo += dcv_refocus_reach(psf->size) + dcv_refocus_reblur_reach(psf->size);
   return DCV_OK;
 }
 
@@ -56,7 +59,7 @@ dcv_status dcv_refocus_map(const dcv_params *params, const dcv_psf *psf, const d
   float *const e = status == DCV_OK ? dcv_alloc_floats((size_t)in->width * in->height) : NULL;
   const int threads = dcv_threads(params->threads);
   if(status == DCV_OK && !e) status = DCV_ERROR_MEMORY;
-  if(status == DCV_OK) status = dcv_refocus_evidence(in, params->channels, &own, params->noise * fminf(params->scale, 1.0f), threads, callbacks, e);
+  if(status == DCV_OK) status = dcv_refocus_evidence(in, params->channels, &own, noise_of(params), threads, callbacks, e);
   if(status == DCV_OK) status = dcv_refocus_spread(e, threads, map);
   dcv_release(e);
   dcv_psf_clear(&own);
@@ -78,7 +81,7 @@ dcv_status dcv_refocus_prepare(const dcv_params *params, const dcv_psf *psf, con
     for(int x = 0; x < in->width; x++)
       for(int c = params->channels; c < both; c++)
         out->data[y * out->row_stride + (ptrdiff_t)x * out->pixel_stride + c] = in->data[y * in->row_stride + (ptrdiff_t)x * in->pixel_stride + c];
-  if(status == DCV_OK) status = dcv_refocus_reblur(in, params->channels, &own, map, dcv_threads(params->threads), callbacks, out);
+  if(status == DCV_OK) status = dcv_refocus_reblur(in, params->channels, &own, noise_of(params), map, dcv_threads(params->threads), callbacks, out);
   dcv_psf_clear(&own);
   return status;
 }

@@ -1,174 +1,245 @@
 """Refocus: where in a picture the PSF explains the blur, and how to restore only there.
 
-Map. A sharp part of a picture has energy at frequencies that the PSF would have removed. The luminance is split into bands of three octaves and six
-orientations (even kernels of finite support), and the local mean energies E_r of the bands of one orientation are compared with what a piece of picture
-would give there, s p_r + n_r: n_r is the noise of the band, s >= 0 any contrast, and p one of a few profiles, an edge (power 1 / f^2 along a
-line) at several angles or a texture (1 / f), as it is (hypothesis "sharp") or times |K|^2 ("blurred"). With the likelihood of energies of Gaussian values
+1. Evidence. A sharp part of a picture has energy at frequencies that the PSF would have removed. The luminance, in units of the noise, passes bands of six
+   frequencies and six orientations, and three filters matched to the PSF: two that keep only what the blur removes, H LAM / (|K|^2 + LAM), and one
+   that undoes it and differentiates, H f |K| / (|K|^2 + LAM), with the high-pass H = f^2 / (f^2 + LOW^2). All kernels are even and of finite
+   support. Their local mean energies E, with n the noise that each lets through, and S and B what a picture of power 1 / f^2 along all directions
+   would give sharp and blurred, are the input of a small network, phi(u) = u / (1 + |u|), with the same weights for all orientations o:
 
-    l(p) = max over s of  -NU / 2 sum_r (E_r / v_r + log v_r),   v_r = s p_r + n_r
+       x = log(E / n + 0.1) / 4,   g = log(B / S + 1e-4) / 4,   s = log(S / n) / 4 less that of the first band
+       z = sum_o phi(W1 (x_o, g_o) + b1),   e = w3 . phi(W2 z + W4 (x_m, g_m, s_m) + b2) + b3,   held between -CAP and CAP
 
-the evidence is e = sum over orientations of (max l(blurred profiles) - max l(sharp profiles)), held between -CAP and CAP: 0 in flat parts, positive
-where k explains the picture better. (The local likelihood of Chakrabarti, Zickler and Freeman, "Analyzing spatially-varying blur", CVPR 2010, with
-profiles in place of single frequencies.) Parts without evidence of their own follow their surroundings: with boxes B_i of radius 2, 4, 8 .. applied one after
-another,
+   (m: the matched filters.) e is the logarithm of the odds that the picture was blurred there, by logistic regression on composites of photographs
+   (tools/train_refocus.py).
+2. Map. Parts without evidence of their own follow their surroundings: the mean field of a segmentation into two kinds where neighbours attract each
+   other, with B_q a box of radius q. First the regions, where what is uncertain is left alone (doubt d > 0), then their borders (d < 0):
 
-    t = sum_i GROWTH^i B_i e / sum_i GROWTH^i (B_i |e| + DOUBT),     map = smoothstep(t / FULL)
+       u = tanh(c_1 + DECAY c_2 + DECAY^2 c_3),  c_i = B_q c_(i-1) for q in FIRST,  c_0 = GAIN (e - d)
+       u <- tanh(GAIN (e - d) + PULL B_q B_q u)  for (q, d) in ROUNDS
 
-Restoring only there. Sharp parts contradict y = k * x, and their restoration rings far into the blurred ones. `prepare` blurs them with k first, so that
-the whole picture obeys the model; afterwards `blend` takes the restored values where the map says so and the picture as it was elsewhere.
+   map = smoothstep of (1 + B B u) / 2 between LEAST and MOST, B of radius SOFT. Here tanh v is taken as v (27 + v^2) / (27 + 9 v^2), v held between -3
+   and 3. The border had better lie within the blurred part: sharp pixels taken for blurred ones ring, blurred ones left out only stay as they were.
+3. Restoring only there. Sharp parts contradict y = k * x, and their restoration rings far into the blurred ones. `prepare` blurs them with k first, so that
+   the whole picture obeys the model; where k reaches into the blurred parts it meets a first, linear restoration of them. Afterwards `blend` takes
+   the restored values where the map says so and the picture as it was elsewhere.
+
+Likelihoods of local energies: Chakrabarti, Zickler and Freeman, "Analyzing spatially-varying blur", CVPR 2010; shared weights and a sum over a set: Zaheer et
+al., "Deep sets", NeurIPS 2017; mean field: Koller and Friedman, "Probabilistic graphical models", section 11.5.
 """
 import numpy as np
 from scipy import ndimage, signal
 
 from . import boundary, fft
+from .refocus_weights import WEIGHTS
 
-SIDE = 32  # of the kernels; their first row and column are 0
-OCTAVES, ORIENTATIONS = 3, 6
-TOP = 0.36  # cycles per pixel, middle of the highest band
-ANGLES = (-0.8, -0.4, 0.0, 0.4, 0.8)  # of edges, in steps between orientations
-FREQUENCIES = 64  # at which a profile is sampled, up to 0.7 cycles per pixel
-NU = 4.0
-CAP = 5.0
-CONTRASTS = 10.0 ** np.arange(-1, 6, 0.5)
-RADII = (2, 4, 8, 16, 32, 64)
-GROWTH = 1.5
-DOUBT = 0.05
-FULL = 0.3
+SIDE = 32  # of the bands' kernels; the first row and column of a kernel are 0
+ORIENTATIONS = 6
+CENTRES = (0.4, 0.28, 0.2, 0.14, 0.1, 0.07)  # of the bands, cycles per pixel
+WIDTH = 0.7  # half of a band, octaves
+LAMS = (0.1, 0.003)
+LOW = 0.05
+CAP = 2.5
+FIRST, DECAY = (4, 8, 16), 0.7
+GAIN, PULL = 0.25, 2.3
+ROUNDS = ((16, 0.9), (16, 0.9), (12, 0.9), (8, -0.2), (5, -0.2), (4, -0.2))  # radius and doubt
+SOFT, LEAST, MOST = 3, 0.2, 0.5
+POWER = 2e-5  # of a photograph, over f^2, for the linear restoration
 
 
-def kernels():
-    """Band-pass kernels (ORIENTATIONS, OCTAVES, SIDE, SIDE), even about SIDE / 2, sum 0.
+def windowed(response, side):
+    """Kernel (side, side) with a transfer function (side, side), its centre in the middle, windowed by cos^2 in both directions; and the window."""
+    i = np.arange(side) - side // 2
+    window = np.outer(*2 * [np.cos(np.pi * i / side) ** 2])
+    return np.fft.fftshift(np.fft.ifft2(response).real) * window, window
 
-    Transfer function before the window: |cos(angle to the orientation)|^8 cos(pi / 2 log2(f / centre)) within an octave of the centre TOP / 2^r, 0 at
-    the Nyquist frequency, where a band has no one orientation. Window: cos^2 in both directions.
+
+def high_pass(response, side):
+    """The same of sum 0."""
+    g, window = windowed(response, side)
+    return g - window * (g.sum() / window.sum())
+
+
+def polar(side):
+    """Radius (cycles per pixel) and angle of the frequencies of a (side, side) transform."""
+    f = np.fft.fftfreq(side)
+    return np.hypot(f[:, None], f[None, :]), np.arctan2(f[:, None], f[None, :])
+
+
+def bands():
+    """Kernels (ORIENTATIONS, 6, SIDE, SIDE).
+
+    Transfer function: |cos(angle to the orientation)|^8 cos(pi / 2 log2(f / centre) / WIDTH) within WIDTH octaves of the centre, 0 at the
+    Nyquist frequency, where a band has no one orientation.
     """
-    f = np.fft.fftfreq(SIDE)
-    fy, fx = f[:, None], f[None, :]
-    radius, angle = np.hypot(fx, fy), np.arctan2(fy, fx)
+    radius, angle = polar(SIDE)
     radius[0, 0] = 1e-9
-    i = np.arange(SIDE) - SIDE // 2
-    window = np.outer(*2 * [np.cos(np.pi * i / SIDE) ** 2])
-    out = np.empty((ORIENTATIONS, OCTAVES, SIDE, SIDE))
+    out = np.empty((ORIENTATIONS, len(CENTRES), SIDE, SIDE))
     for o in range(ORIENTATIONS):
-        for r in range(OCTAVES):
-            octave = np.clip(np.log2(radius / TOP) + r, -1, 1)
-            band = np.cos(np.pi / 2 * octave) * np.cos(angle - np.pi * o / ORIENTATIONS) ** 8
+        for r, centre in enumerate(CENTRES):
+            band = np.cos(np.pi / 2 * np.clip(np.log2(radius / centre) / WIDTH, -1, 1)) * np.cos(angle - np.pi * o / ORIENTATIONS) ** 8
             band[SIDE // 2] = band[:, SIDE // 2] = 0
-            g = np.fft.fftshift(np.fft.ifft2(band).real) * window
-            out[o, r] = g - window * (g.sum() / window.sum())
+            out[o, r] = high_pass(band, SIDE)
     return out
 
 
-def power(kernel, fy, fx):
-    """|FFT|^2 of an (n, n) kernel at the frequencies (fy, fx), cycles per pixel."""
-    i = np.arange(kernel.shape[0]) - kernel.shape[0] // 2
-    rows, cols = np.exp(-2j * np.pi * np.multiply.outer(fy, i)), np.exp(-2j * np.pi * np.multiply.outer(fx, i))
-    return np.abs(np.einsum("pi,ij,pj->p", rows, kernel, cols)) ** 2
+def matched_side(psf):
+    """Side M of the matched kernels and of the linear restoration's."""
+    return SIDE + 2 * psf.shape[0]
 
 
-def profiles(bands, psf):
-    """Expected energies of the bands, (2, ORIENTATIONS, 6, OCTAVES), largest of each profile 1: sharp and blurred; edges at five angles, texture.
+def transfer_power(psf, side):
+    """|K|^2 of a PSF (n, n[, C]), the mean over its channels, on the frequencies of a (side, side) transform."""
+    return np.mean(np.abs(np.fft.fft2(psf[..., None] if psf.ndim == 2 else psf, (side, side), axes=(0, 1))) ** 2, axis=2)
 
-    psf : (n, n) or (n, n, C); |K|^2 is the mean over the channels.
-    """
-    planes = psf[..., None] if psf.ndim == 2 else psf
-    f = (np.arange(FREQUENCIES) + 0.5) / FREQUENCIES * 0.7
-    out = np.zeros((2, ORIENTATIONS, len(ANGLES) + 1, OCTAVES))
-    for o in range(ORIENTATIONS):
-        for a, part in enumerate(ANGLES):
-            angle = np.pi * (o + part) / ORIENTATIONS
-            fy, fx = f * np.sin(angle), f * np.cos(angle)
-            inside = (np.abs(fy) < 0.5) & (np.abs(fx) < 0.5)
-            blur = np.mean([power(planes[..., c], fy, fx) for c in range(planes.shape[2])], axis=0)
-            for r in range(OCTAVES):
-                band = power(bands[o, r], fy, fx) * inside
-                for h, gain in enumerate((1.0, blur)):
-                    out[h, o, a, r] = np.sum(band * gain / f**2)
-                    out[h, o, -1, r] += np.sum(band * gain / f)
-    return out / out.max(axis=3, keepdims=True)
+
+def matched(psf):
+    """Kernels (3, M, M): what the blur removes, loosely and strictly, and the gradient of the restored picture."""
+    side = matched_side(psf)
+    radius, gain = polar(side)[0], transfer_power(psf, side)
+    high = radius**2 / (radius**2 + LOW**2)
+    responses = [high * lam / (gain + lam) for lam in LAMS] + [high * radius * np.sqrt(gain) / (gain + LAMS[0])]
+    return np.stack([high_pass(response, side) for response in responses])
+
+
+def predicted(kernels, psf):
+    """Energies (2, ...) of kernels (..., m, m) where the power is 1 / f^2 along every direction, sharp and blurred; in any common unit."""
+    side = matched_side(psf)
+    energy = np.abs(np.fft.fft2(kernels, (side, side))) ** 2
+    radius = polar(side)[0]
+    radius[0, 0] = np.inf
+    return np.stack([(energy * gain / radius**3).sum(axis=(-2, -1)) for gain in (1.0, transfer_power(psf, side))])
 
 
 def box(a, radius):
     """Mean over (2 radius + 1)^2 pixels, mirrored at the frame (the edge pixel included)."""
-    return ndimage.uniform_filter(a, 2 * radius + 1, mode="reflect") if radius > 0 else a
+    return ndimage.uniform_filter(a, 2 * radius + 1, mode="reflect")
 
 
-def footprint_radii(bands):
-    """Radius of the two boxes that give the energies of every octave the footprint of the lowest, (OCTAVES,).
-
-    Variance of a kernel: second moment of its square along an axis, mean over both axes and the orientations. Two boxes of radius q have a variance of
-    2 q (q + 1) / 3. At least 2.
-    """
-    i = np.arange(SIDE) - SIDE // 2
-    square = bands**2
-    variance = ((square * (i[:, None] ** 2 + i**2) / 2).sum(axis=(2, 3)) / square.sum(axis=(2, 3))).mean(axis=0)
-    missing = variance.max() + 4 - variance
-    return np.rint(np.sqrt(1.5 * missing + 0.25) - 0.5).astype(int)
+def variances(kernels):
+    """Second moment of the square of kernels (..., m, m) along an axis, mean over both axes."""
+    i = np.arange(kernels.shape[-1]) - kernels.shape[-1] // 2
+    square = kernels**2
+    return (square * (i[:, None] ** 2 + i**2) / 2).sum(axis=(-2, -1)) / square.sum(axis=(-2, -1))
 
 
-def energies(grey, bands):
-    """Local mean squares of the bands of (M, N): (ORIENTATIONS, OCTAVES, M, N)."""
-    radii = footprint_radii(bands)
-    margin = SIDE // 2 + 2 * radii.max()
+def footprint(variance, most):
+    """Radius of the two boxes that give energies the footprint of the lowest band (variance `most`), at least 2. Two boxes add 2 q (q + 1) / 3."""
+    return np.rint(np.sqrt(1.5 * np.maximum(most + 4 - variance, 4) + 0.25) - 0.5).astype(int)
+
+
+def energies(grey, kernels, radii):
+    """Local mean squares (K, M, N) of (M, N) filtered with K even kernels, over two boxes each."""
+    margin = kernels.shape[1] // 2 + 2 * max(radii)
     padded = np.pad(grey, margin, mode="symmetric")
     shape = [fft.fast_size(n) for n in padded.shape]
     spectrum = fft.forward(np.pad(padded, [(0, s - n) for s, n in zip(shape, padded.shape)]))
     inside = tuple(slice(margin, margin + n) for n in grey.shape)
-    out = np.empty(bands.shape[:2] + grey.shape)
-    for o in range(ORIENTATIONS):
-        for r in range(OCTAVES):
-            e = fft.inverse(spectrum * fft.otf(np.pad(bands[o, r], (0, 1)), shape), shape) ** 2
-            out[o, r] = box(box(e, radii[r]), radii[r])[inside]
+    out = np.empty((len(kernels),) + grey.shape)
+    for i, (kernel, radius) in enumerate(zip(kernels, radii)):
+        e = fft.inverse(spectrum * fft.otf(np.pad(kernel, (0, 1)), shape), shape) ** 2
+        out[i] = box(box(e, radius), radius)[inside]
     return out
 
 
-def likelihood(energy, noise, shapes):
-    """Largest l over profiles and contrasts, (M, N), for energies (OCTAVES, M, N), noise (OCTAVES,) and profiles (P, OCTAVES)."""
-    best = np.full(energy.shape[1:], -np.inf)
-    for p in shapes:
-        for s in np.append(0, CONTRASTS):
-            v = s * p * noise.mean() + noise
-            best = np.maximum(best, -NU / 2 * (np.tensordot(1 / v, energy, 1) + np.log(v).sum()))
-    return best
+def constants(psf):
+    """What the network knows of the PSF: g (ORIENTATIONS, 6) of the bands; g and s (6,) of the matched filters; and all kernels' noise, 36 and 3."""
+    values = []
+    for kernels in (bands(), matched(psf)):
+        sharp, blurred = predicted(kernels, psf)
+        noise = (kernels**2).sum(axis=(-2, -1))
+        values.append((np.log(blurred / sharp + 1e-4) / 4, np.log(sharp / noise) / 4, noise))
+    (g, s, n), (g_m, s_m, n_m) = values
+    return g, np.concatenate([g_m, s_m - s[0, 0]]), n.ravel(), n_m
 
 
-def evidence(y, psf, noise):
-    """e of a picture (M, N, C) with noise of standard deviation `noise`: (M, N). Holes are filled in."""
-    bands = kernels()
-    shapes = profiles(bands, psf)
-    gain = (bands**2).sum(axis=(2, 3))
+def features(y, psf, noise):
+    """Input of the network for a picture (M, N, C): of the bands (M, N, ORIENTATIONS, 12), of the matched filters (M, N, 9)."""
     grey = boundary.fill_holes(y)[0].mean(axis=2) * np.sqrt(y.shape[2]) / noise
-    e = energies(grey, bands)
-    out = sum(likelihood(e[o], gain[o], shapes[1, o]) - likelihood(e[o], gain[o], shapes[0, o]) for o in range(ORIENTATIONS))
-    return np.clip(out, -CAP, CAP)
+    own, fitted = bands(), matched(psf)
+    g, more, n, n_m = constants(psf)
+    variance = variances(own).mean(axis=0)
+    radii, radii_m = footprint(variance, variance.max()), footprint(variances(fitted), variance.max())
+
+    def x(kernels, radii, noise):
+        return np.moveaxis(np.log(energies(grey, kernels, radii) / noise[:, None, None] + 0.1) / 4, 0, -1)
+
+    x_o = x(own.reshape(-1, SIDE, SIDE), np.tile(radii, ORIENTATIONS), n).reshape(grey.shape + g.shape)
+    x_m = x(fitted, radii_m, n_m)
+    return np.concatenate([x_o, np.broadcast_to(g, x_o.shape)], axis=-1), np.concatenate([x_m, np.broadcast_to(more, grey.shape + (6,))], axis=-1)
+
+
+def phi(u):
+    """Odd and increasing, between -1 and 1."""
+    return u / (1 + np.abs(u))
+
+
+def odds(oriented, others, weights):
+    """Logarithm of the odds of having been blurred, of features (..., ORIENTATIONS, 12) and (..., 9)."""
+    w1, b1, w2, w4, b2, w3, b3 = weights
+    z = phi(oriented @ w1 + b1).sum(axis=-2)
+    return phi(z @ w2 + others @ w4 + b2) @ w3 + b3
+
+
+def squash(v):
+    """tanh, nearly, and 1 from 3 on."""
+    v = np.clip(v, -3, 3)
+    return v * (27 + v**2) / (27 + 9 * v**2)
 
 
 def spread(e):
     """Map (M, N) in [0, 1] from the evidence."""
-    total = certain = 0.0
-    a, b = e, np.abs(e)
-    for i, radius in enumerate(RADII):
-        a, b = box(a, radius), box(b, radius)
-        total, certain = total + GROWTH**i * a, certain + GROWTH**i * (b + DOUBT)
-    t = np.clip(total / certain / FULL, 0, 1)
+    total, part, weight = 0.0, GAIN * (e - ROUNDS[0][1]), 1.0
+    for radius in FIRST:
+        part = box(part, radius)
+        total, weight = total + weight * part, weight * DECAY
+    u = squash(total)
+    for radius, doubt in ROUNDS:
+        u = squash(GAIN * (e - doubt) + PULL * box(box(u, radius), radius))
+    t = np.clip(((1 + box(box(u, SOFT), SOFT)) / 2 - LEAST) / (MOST - LEAST), 0, 1)
     return t * t * (3 - 2 * t)
 
 
+def evidence(y, psf, noise):
+    """e of a picture (M, N, C) with noise of standard deviation `noise`: (M, N). Holes are filled in."""
+    return np.clip(odds(*features(y, psf, noise), WEIGHTS), -CAP, CAP)
+
+
 def map_of(y, psf, noise):
-    """Map (M, N) in [0, 1] of a picture (M, N, C); a pixel depends on 148 around it."""
+    """Map (M, N) in [0, 1] of a picture (M, N, C); a pixel depends on `reach(psf)` around it."""
     return spread(evidence(y, psf, noise))
 
 
-def prepare(y, psf, m):
-    """map y + (1 - map) k * y, (M, N, C), which obeys the model all over; mirrored at the frame; unknown pixels stay unknown."""
-    n = psf.shape[0] // 2
-    filled = boundary.fill_holes(y)[0]
-    padded = np.pad(filled, ((n, n), (n, n), (0, 0)), mode="symmetric")
+def prepare(y, psf, m, noise):
+    """y + (1 - map) (k * z - y), (M, N, C), which obeys the model all over; unknown pixels stay unknown.
+
+    z is y where it is sharp and a linear restoration of the first such picture, with z = y, where it is not. The linear restoration has the transfer function
+    conj(K) / (|K|^2 + noise^2 f^2 / POWER), windowed, with sum 1. Mirrored at the frame.
+    """
+    side, n = matched_side(psf), psf.shape[0] // 2
+    margin = side // 2 + 2 * n
+    around = ((margin, margin), (margin, margin))
+    share = np.pad(m, around, mode="symmetric")
     planes = np.repeat(psf[..., None], y.shape[2], axis=2) if psf.ndim == 2 else psf
-    blurred = np.stack([signal.fftconvolve(padded[..., c], planes[..., c], "valid") for c in range(y.shape[2])], axis=-1)
-    return y + (1 - m[..., None]) * (blurred - y)
+    inside = np.s_[margin : margin + y.shape[0], margin : margin + y.shape[1]]
+    out = np.empty_like(y)
+    for c, channel in enumerate(np.moveaxis(boundary.fill_holes(y)[0], -1, 0)):
+        filled = np.pad(channel, around, mode="symmetric")
+        k = np.zeros((side, side))
+        k[: psf.shape[0], : psf.shape[0]] = planes[..., c]
+        transfer = np.fft.fft2(np.roll(k, (-n, -n), (0, 1)))
+        inverse = windowed(np.conj(transfer) / (np.abs(transfer) ** 2 + (noise * polar(side)[0]) ** 2 / POWER), side)[0]
+        first = filled + (1 - share) * (signal.fftconvolve(filled, planes[..., c], "same") - filled)
+        linear = signal.fftconvolve(first, np.pad(inverse / inverse.sum(), (0, 1)), "same")
+        again = signal.fftconvolve(filled + share * (linear - filled), planes[..., c], "same")[inside]
+        out[..., c] = y[..., c] + (1 - m) * (again - y[..., c])
+    return out
 
 
 def blend(y, restored, m):
     """y + map (restored - y); the restored value where y is not finite."""
     return np.where(np.isfinite(y), y + m[..., None] * (restored - y), restored)
+
+
+def reach(psf):
+    """Pixels around one that its map depends on; boxes on energies are 5 px or less."""
+    return matched_side(psf) // 2 + 2 * 5 + sum(FIRST) + 2 * sum(radius for radius, _ in ROUNDS) + 2 * SOFT

@@ -120,7 +120,7 @@ enum { DCV_ADMM = 0, DCV_OPENCL = 1 };
 // A blur narrower than this, in pixels of the pipe (rms radius), is not worth restoring: the PSF is a delta to within rounding.
 #define LEAST_RADIUS 0.25f
 // Tables and threads' memory of the map where the blur is found (dcv.h).
-#define REFOCUS_BYTES (40u << 20)
+#define REFOCUS_BYTES ((12u + 15u * (unsigned)dt_get_num_threads()) << 20)
 // Sides of the sample used for estimation: more pixels add time and no information.
 #define LARGEST_SAMPLE 800
 #define LEAST_SAMPLE 64

@@ -4,199 +4,208 @@
 #include "maths/otf.h"
 #include "ops/boundary.h"
 #include "ops/convolution.h"
+#include "ops/refocus_weights.h"
 
 #include <math.h>
 #include <string.h>
 
 #define PI 3.14159265358979323846
-enum { SIDE = DCV_REFOCUS_SIDE, HALF = SIDE / 2, OCTAVES = DCV_REFOCUS_OCTAVES, ORIENTATIONS = DCV_REFOCUS_ORIENTATIONS, PROFILES = DCV_REFOCUS_PROFILES };
-enum { ANGLES = PROFILES - 1, FREQUENCIES = 64, CONTRASTS = 14, LAYERS = 6, STRIP = 64, LONGEST = 512 };
-#define TOP 0.36
-#define NU 4.0
-#define CAP 5.0f
-#define GROWTH 1.5f
-#define DOUBT 0.05f
-#define FULL 0.3f
+enum { SIDE = DCV_REFOCUS_SIDE, BANDS = DCV_REFOCUS_BANDS, ORIENTATIONS = DCV_REFOCUS_ORIENTATIONS, MATCHED = DCV_REFOCUS_MATCHED };
+enum { KERNELS = ORIENTATIONS * BANDS + MATCHED, HIDDEN = sizeof(B1) / sizeof(float), SECOND = sizeof(B2) / sizeof(float) };
+enum { STRIP = 64, LONGEST = 384, RADIUS_MOST = 5, FIRST = 3, ROUNDS = 6, SOFT = 3 };
+static const double CENTRES[BANDS] = { 0.4, 0.28, 0.2, 0.14, 0.1, 0.07 }, LAMS[2] = { 0.1, 0.003 };
+#define WIDTH 0.7
+#define LOW 0.05
+#define CAP 2.5f
+static const int FIRST_RADII[FIRST] = { 4, 8, 16 }, RADII[ROUNDS] = { 16, 16, 12, 8, 5, 4 };
+static const float DOUBTS[ROUNDS] = { 0.9f, 0.9f, 0.9f, -0.2f, -0.2f, -0.2f };
+#define DECAY 0.7f
+#define GAIN 0.25f
+#define PULL 2.3f
+#define LEAST 0.2f
+#define MOST 0.5f
+#define POWER 2e-5f
 
-dcv_status dcv_refocus_make_kernels(dcv_refocus_kernels kernels)
+/* ---- kernels and what they let through ---- */
+
+static int matched_side(int n)
 {
-  dcv_fft fft;
-  DCV_TRY(dcv_fft_init(&fft, SIDE, SIDE, 0));
-  float *const plane = dcv_alloc_floats(fft.plane);
-  if(!plane)
-  {
-    dcv_fft_clear(&fft);
-    return DCV_ERROR_MEMORY;
-  }
-  double window[SIDE], total = 0.0;
-  for(int i = 0; i < SIDE; i++) window[i] = pow(cos(PI * (i - HALF) / SIDE), 2.0), total += window[i];
+  return SIDE + 2 * n;
+}
+
+/* Frequency i of a transform of even length n, cycles per pixel. */
+static double frequency(int i, int n)
+{
+  return (double)(i < n / 2 ? i : i - n) / n;
+}
+
+/* kernel (side x side, its centre in the middle) <- inverse transform of `plane`, windowed by cos^2; made of sum 0, or divided by its sum. */
+static void windowed(const dcv_fft *fft, float *plane, bool high_pass, float *kernel)
+{
+  const int side = fft->width, half = side / 2;
+  const double all = (double)side * side;
+  double total = 0.0, sum = 0.0;
+  dcv_fft_inverse(fft, plane);
+  for(int i = 0; i < side; i++) total += pow(cos(PI * (i - half) / side), 2.0);
+  for(int pass = 0; pass < 2; pass++)
+    for(int i = 0; i < side; i++)
+      for(int j = 0; j < side; j++)
+      {
+        const double window = pow(cos(PI * (i - half) / side) * cos(PI * (j - half) / side), 2.0);
+        const double g = window * plane[(size_t)((i + half) % side) * fft->stride + (j + half) % side] / all;
+        if(pass == 0)
+          sum += g;
+        else
+          kernel[i * side + j] = (float)(high_pass ? g - window * sum / (total * total) : g / sum);
+      }
+}
+
+static void make_bands(const dcv_fft *fft, float *plane, float *kernels)
+{
   for(int o = 0; o < ORIENTATIONS; o++)
-    for(int r = 0; r < OCTAVES; r++)
+    for(int r = 0; r < BANDS; r++)
     {
       for(int i = 0; i < SIDE; i++)
-        for(int j = 0; j < fft.columns; j++)
+        for(int j = 0; j < fft->columns; j++)
         {
-          const double fy = (double)(i < HALF ? i : i - SIDE) / SIDE, fx = (double)j / SIDE;
-          const double octave = i == 0 && j == 0 ? -1.0 : fmin(fmax(log2(hypot(fx, fy) / TOP) + r, -1.0), 1.0);
+          const double fy = frequency(i, SIDE), fx = (double)j / SIDE;
+          const double octave = i == 0 && j == 0 ? -1.0 : fmin(fmax(log2(hypot(fx, fy) / CENTRES[r]) / WIDTH, -1.0), 1.0);
           const double band = cos(0.5 * PI * octave) * pow(cos(atan2(fy, fx) - PI * o / ORIENTATIONS), 8.0);
-          float *const k = plane + (size_t)i * fft.stride + 2 * j;
-          k[0] = i == HALF || j == HALF ? 0.0f : (float)(band / (SIDE * SIDE)); /* at the Nyquist frequency a band has no one orientation */
+          float *const k = plane + (size_t)i * fft->stride + 2 * j;
+          k[0] = i == SIDE / 2 || j == SIDE / 2 ? 0.0f : (float)band; /* at the Nyquist frequency a band has no one orientation */
           k[1] = 0.0f;
         }
-      dcv_fft_inverse(&fft, plane);
-      double sum = 0.0;
-      for(int pass = 0; pass < 2; pass++)
-        for(int i = 0; i < SIDE; i++)
-          for(int j = 0; j < SIDE; j++)
-          {
-            const double w = window[i] * window[j];
-            const double g = w * plane[(size_t)((i + HALF) % SIDE) * fft.stride + (j + HALF) % SIDE];
-            if(pass == 0)
-              sum += g;
-            else
-              kernels[o][r][i][j] = (float)(g - w * sum / (total * total));
-          }
+      windowed(fft, plane, true, kernels + (size_t)(o * BANDS + r) * SIDE * SIDE);
     }
+}
+
+/* gain[i * columns + j] <- |K|^2, the mean over the channels. */
+static void transfer_power(const dcv_fft *fft, const dcv_psf *psf, float *plane, double *gain)
+{
+  for(int c = 0; c < psf->channels; c++)
+  {
+    dcv_otf(fft, psf, c, plane);
+    for(int i = 0; i < fft->height; i++)
+      for(int j = 0; j < fft->columns; j++)
+      {
+        const float *const k = plane + (size_t)i * fft->stride + 2 * j;
+        double *const g = gain + i * fft->columns + j;
+        *g = (c > 0 ? *g : 0.0) + ((double)k[0] * k[0] + (double)k[1] * k[1]) / psf->channels;
+      }
+  }
+}
+
+static void make_matched(const dcv_fft *fft, const double *gain, float *plane, float *kernels)
+{
+  const int side = fft->width;
+  for(int m = 0; m < MATCHED; m++)
+  {
+    for(int i = 0; i < side; i++)
+      for(int j = 0; j < fft->columns; j++)
+      {
+        const double f = hypot(frequency(i, side), (double)j / side), high = f * f / (f * f + LOW * LOW), g = gain[i * fft->columns + j];
+        float *const k = plane + (size_t)i * fft->stride + 2 * j;
+        k[0] = (float)(high * (m < 2 ? LAMS[m] / (g + LAMS[m]) : f * sqrt(g) / (g + LAMS[0])));
+        k[1] = 0.0f;
+      }
+    windowed(fft, plane, true, kernels + (size_t)m * side * side);
+  }
+}
+
+/* Energy of a kernel where the power is 1 / f^2 along every direction: sharp and blurred. */
+static void predicted(const dcv_fft *fft, const double *gain, const float *kernel, int size, float *plane, double energy[2])
+{
+  const int side = fft->width;
+  memset(plane, 0, sizeof(float) * fft->plane);
+  for(int i = 0; i < size; i++) memcpy(plane + (size_t)i * fft->stride, kernel + (size_t)i * size, sizeof(float) * size);
+  dcv_fft_forward(fft, plane);
+  energy[0] = energy[1] = 0.0;
+  for(int i = 0; i < side; i++)
+    for(int j = i == 0; j < fft->columns; j++)
+    {
+      const float *const g = plane + (size_t)i * fft->stride + 2 * j;
+      const double twice = j == 0 || j == side / 2 ? 1.0 : 2.0;
+      const double e = twice * ((double)g[0] * g[0] + (double)g[1] * g[1]) / pow(hypot(frequency(i, side), (double)j / side), 3.0);
+      energy[0] += e, energy[1] += e * gain[i * fft->columns + j];
+    }
+}
+
+/* Sum of the squares of a kernel, and the second moment of the square along an axis. */
+static void moments(const float *kernel, int side, double *sum, double *variance)
+{
+  double moment = *sum = 0.0;
+  for(int i = 0; i < side; i++)
+    for(int j = 0; j < side; j++)
+    {
+      const double square = (double)kernel[i * side + j] * kernel[i * side + j], dy = i - side / 2, dx = j - side / 2;
+      *sum += square, moment += square * 0.5 * (dy * dy + dx * dx);
+    }
+  *variance = moment / *sum;
+}
+
+void dcv_refocus_bank_clear(dcv_refocus_bank *bank)
+{
+  dcv_release(bank->bands);
+  dcv_release(bank->matched);
+  *bank = (dcv_refocus_bank){ 0 };
+}
+
+dcv_status dcv_refocus_bank_init(dcv_refocus_bank *bank, const dcv_psf *psf)
+{
+  const int side = matched_side(psf->size);
+  *bank = (dcv_refocus_bank){ .side = side };
+  dcv_fft small = { 0 }, large = { 0 };
+  dcv_status status = dcv_fft_init(&small, SIDE, SIDE, 0);
+  if(status == DCV_OK) status = dcv_fft_init(&large, side, side, 0);
+  float *const plane = status == DCV_OK ? dcv_alloc_floats(DCV_MAX(small.plane, large.plane)) : NULL;
+  double *const gain = plane ? dcv_alloc(sizeof(double) * side * large.columns) : NULL;
+  bank->bands = gain ? dcv_alloc_floats((size_t)ORIENTATIONS * BANDS * SIDE * SIDE) : NULL;
+  bank->matched = bank->bands ? dcv_alloc_floats((size_t)MATCHED * side * side) : NULL;
+  if(status == DCV_OK && !bank->matched) status = DCV_ERROR_MEMORY;
+  if(status == DCV_OK)
+  {
+    make_bands(&small, plane, bank->bands);
+    transfer_power(&large, psf, plane, gain);
+    make_matched(&large, gain, plane, bank->matched);
+    double variance[KERNELS], mean[BANDS] = { 0.0 }, most = 0.0, reference = 0.0;
+    for(int k = 0; k < KERNELS; k++)
+    {
+      const bool band = k < KERNELS - MATCHED;
+      const int size = band ? SIDE : side;
+      const float *const kernel = band ? bank->bands + (size_t)k * SIDE * SIDE : bank->matched + (size_t)(k - (KERNELS - MATCHED)) * side * side;
+      double energy[2], sum;
+      moments(kernel, size, &sum, &variance[k]);
+      predicted(&large, gain, kernel, size, plane, energy);
+      bank->noise[k] = (float)sum;
+      bank->g[k] = (float)(0.25 * log(energy[1] / energy[0] + 1e-4));
+      bank->s[k] = (float)(0.25 * log(energy[0] / sum) - reference);
+      if(k == 0) reference = bank->s[0];
+      if(band) mean[k % BANDS] += variance[k] / ORIENTATIONS;
+    }
+    for(int r = 0; r < BANDS; r++) most = fmax(most, mean[r]);
+    for(int k = 0; k < KERNELS; k++)
+    {
+      const double v = k < KERNELS - MATCHED ? mean[k % BANDS] : variance[k];
+      bank->radii[k] = (int)rint(sqrt(1.5 * fmax(most + 4.0 - v, 4.0) + 0.25) - 0.5);
+    }
+  }
+  dcv_release(gain);
   dcv_release(plane);
-  dcv_fft_clear(&fft);
-  return DCV_OK;
+  dcv_fft_clear(&small);
+  dcv_fft_clear(&large);
+  if(status != DCV_OK) dcv_refocus_bank_clear(bank);
+  return status;
 }
 
-/* |FFT|^2 at the frequency (fy, fx), cycles per pixel, of n x n values. */
-static double power(const float *values, int n, double fy, double fx)
+int dcv_refocus_reach(int size)
 {
-  double re = 0.0, im = 0.0, cosine[DCV_PSF_MAX], sine[DCV_PSF_MAX];
-  for(int j = 0; j < n; j++) cosine[j] = cos(2.0 * PI * fx * (j - n / 2)), sine[j] = sin(2.0 * PI * fx * (j - n / 2));
-  for(int i = 0; i < n; i++)
-  {
-    double a = 0.0, b = 0.0;
-    for(int j = 0; j < n; j++) a += values[i * n + j] * cosine[j], b += values[i * n + j] * sine[j];
-    const double c = cos(2.0 * PI * fy * (i - n / 2)), s = sin(2.0 * PI * fy * (i - n / 2));
-    re += c * a - s * b, im += c * b + s * a;
-  }
-  return re * re + im * im;
-}
-
-void dcv_refocus_make_profiles(dcv_refocus_kernels kernels, const dcv_psf *psf, dcv_refocus_profiles profiles)
-{
-  const size_t n2 = (size_t)psf->size * psf->size;
-  memset(profiles, 0, sizeof(dcv_refocus_profiles));
-  for(int o = 0; o < ORIENTATIONS; o++)
-    for(int a = 0; a < ANGLES; a++)
-    {
-      const double angle = PI * (o + 0.4 * (a - 2)) / ORIENTATIONS;
-      for(int i = 0; i < FREQUENCIES; i++)
-      {
-        const double f = 0.7 * (i + 0.5) / FREQUENCIES, fy = f * sin(angle), fx = f * cos(angle);
-        if(fabs(fy) >= 0.5 || fabs(fx) >= 0.5) continue;
-        double gain[2] = { 1.0, 0.0 };
-        for(int c = 0; c < psf->channels; c++) gain[1] += power(psf->data + c * n2, psf->size, fy, fx) / psf->channels;
-        for(int r = 0; r < OCTAVES; r++)
-        {
-          const double band = power(&kernels[o][r][0][0], SIDE, fy, fx);
-          for(int h = 0; h < 2; h++)
-          {
-            profiles[h][o][a][r] += band * gain[h] / (f * f);
-            profiles[h][o][ANGLES][r] += band * gain[h] / f;
-          }
-        }
-      }
-    }
-  for(int h = 0; h < 2; h++)
-    for(int o = 0; o < ORIENTATIONS; o++)
-      for(int p = 0; p < PROFILES; p++)
-      {
-        double *const q = profiles[h][o][p], most = fmax(fmax(q[0], q[1]), q[2]);
-        for(int r = 0; r < OCTAVES; r++) q[r] /= most;
-      }
-}
-
-void dcv_refocus_footprint(dcv_refocus_kernels kernels, int radii[OCTAVES])
-{
-  double variance[OCTAVES] = { 0.0 }, most = 0.0;
-  for(int r = 0; r < OCTAVES; r++)
-  {
-    for(int o = 0; o < ORIENTATIONS; o++)
-    {
-      double sum = 0.0, moment = 0.0;
-      for(int i = 0; i < SIDE; i++)
-        for(int j = 0; j < SIDE; j++)
-        {
-          const double square = (double)kernels[o][r][i][j] * kernels[o][r][i][j];
-          sum += square, moment += square * 0.5 * ((i - HALF) * (i - HALF) + (j - HALF) * (j - HALF));
-        }
-      variance[r] += moment / sum / ORIENTATIONS;
-    }
-    most = fmax(most, variance[r]);
-  }
-  for(int r = 0; r < OCTAVES; r++) radii[r] = (int)rint(sqrt(1.5 * (most + 4.0 - variance[r]) + 0.25) - 0.5);
+  int reach = matched_side(size) / 2 + 2 * RADIUS_MOST + 2 * SOFT;
+  for(int i = 0; i < FIRST; i++) reach += FIRST_RADII[i];
+  for(int i = 0; i < ROUNDS; i++) reach += 2 * RADII[i];
+  return reach;
 }
 
 /* ---- evidence ---- */
-
-/* One pair of hypothesis and contrast: -l = sum_r weight[r] E_r + offset. */
-typedef struct model {
-  float weight[OCTAVES], offset;
-} model;
-enum { MODELS = PROFILES * CONTRASTS + 1 };
-
-typedef struct filter_bank {
-  model models[2][ORIENTATIONS][MODELS];
-  int radii[OCTAVES];
-} filter_bank;
-
-static model model_of(const double v[OCTAVES])
-{
-  model m = { .offset = 0.0f };
-  double logs = 0.0;
-  for(int r = 0; r < OCTAVES; r++) m.weight[r] = (float)(0.5 * NU / v[r]), logs += log(v[r]);
-  m.offset = (float)(0.5 * NU * logs);
-  return m;
-}
-
-static void make_bank(dcv_refocus_kernels kernels, const dcv_psf *psf, filter_bank *bank)
-{
-  dcv_refocus_profiles profiles;
-  dcv_refocus_make_profiles(kernels, psf, profiles);
-  dcv_refocus_footprint(kernels, bank->radii);
-  for(int o = 0; o < ORIENTATIONS; o++)
-  {
-    double noise[OCTAVES] = { 0.0 }, mean = 0.0;
-    for(int r = 0; r < OCTAVES; r++)
-    {
-      const float *const kernel = &kernels[o][r][0][0];
-      for(int i = 0; i < SIDE * SIDE; i++) noise[r] += (double)kernel[i] * kernel[i];
-      mean += noise[r] / OCTAVES;
-    }
-    for(int h = 0; h < 2; h++)
-    {
-      bank->models[h][o][0] = model_of(noise);
-      for(int p = 0; p < PROFILES; p++)
-        for(int s = 0; s < CONTRASTS; s++)
-        {
-          double v[OCTAVES];
-          for(int r = 0; r < OCTAVES; r++) v[r] = pow(10.0, 0.5 * s - 1.0) * mean * profiles[h][o][p][r] + noise[r];
-          bank->models[h][o][1 + p * CONTRASTS + s] = model_of(v);
-        }
-    }
-  }
-}
-
-/* best[x] <- least -l over the models. */
-DCV_SIMD static void likelihood(const model *models, int count, const float *e0, const float *e1, const float *e2, float *restrict best)
-{
-  for(int x = 0; x < count; x++) best[x] = models[0].weight[0] * e0[x] + models[0].weight[1] * e1[x] + models[0].weight[2] * e2[x] + models[0].offset;
-  for(int m = 1; m < MODELS; m++)
-  {
-    const float a = models[m].weight[0], b = models[m].weight[1], c = models[m].weight[2], d = models[m].offset;
-#pragma GCC ivdep
-    for(int x = 0; x < count; x++)
-    {
-      const float l = a * e0[x] + b * e1[x] + c * e2[x] + d;
-      best[x] = l < best[x] ? l : best[x];
-    }
-  }
-}
 
 /* Mirrored coordinate, the edge pixel included: -1 -> 0, n -> n - 1. */
 static int mirror(int i, int n)
@@ -276,172 +285,316 @@ static void tile_box(const dcv_fft *fft, int q, float *a, float *rest)
   }
 }
 
-/* The real spectra of all kernels, height x columns floats each. plane: scratch. */
-static void kernel_spectra(dcv_refocus_kernels kernels, const dcv_fft *fft, float *plane, float *spectra)
+/* The real spectrum of an even side x side kernel, height x columns floats. plane: scratch. */
+static void kernel_spectrum(const dcv_fft *fft, const float *kernel, int side, float *plane, float *spectrum)
 {
-  for(int k = 0; k < ORIENTATIONS * OCTAVES; k++)
+  const int half = side / 2;
+  memset(plane, 0, sizeof(float) * fft->plane);
+  for(int i = 0; i < side; i++)
+    for(int j = 0; j < side; j++)
+    {
+      const int y = (i - half + fft->height) % fft->height, x = (j - half + fft->width) % fft->width;
+      plane[(size_t)y * fft->stride + x] += kernel[i * side + j] / ((float)fft->width * fft->height);
+    }
+  dcv_fft_forward(fft, plane);
+  for(int i = 0; i < fft->height; i++)
+    for(int j = 0; j < fft->columns; j++) spectrum[(size_t)i * fft->columns + j] = plane[(size_t)i * fft->stride + 2 * j];
+}
+
+/* log v for normal v > 0: of the exponent, and 2 atanh((m - 1) / (m + 1)) of a mantissa between sqrt(1/2) and sqrt(2), error 3e-8. */
+static inline float logarithm(float v)
+{
+  union { float f; int32_t i; } bits = { v };
+  const int32_t exponent = (bits.i - 0x3f3504f3) >> 23;
+  bits.i -= exponent * (1 << 23);
+  const float a = (bits.f - 1.0f) / (bits.f + 1.0f), b = a * a;
+  return 0.69314718f * exponent + a * (2.0f + b * (0.66666667f + b * (0.4f + b * 0.28571429f)));
+}
+
+/* x <- log(e / noise + 0.1) / 4 */
+DCV_SIMD static void compress(int count, float scale, const float *e, float *restrict x)
+{
+#pragma GCC ivdep
+  for(int i = 0; i < count; i++) x[i] = 0.25f * logarithm(fmaxf(e[i], 0.0f) * scale + 0.1f);
+}
+
+/* z[h] += phi(W1 (x, g) + b1) of one orientation, where `constant` holds W1 g + b1; stride: floats from one z to the next. */
+DCV_SIMD static void first_layer(int count, const float *const *x, const float *constant, float *z, size_t stride)
+{
+  for(int h = 0; h < HIDDEN; h++)
   {
-    const float *const g = &kernels[0][0][0][0] + (size_t)k * SIDE * SIDE;
-    memset(plane, 0, sizeof(float) * fft->plane);
-    for(int i = 0; i < SIDE; i++)
-      for(int j = 0; j < SIDE; j++)
-      {
-        const int y = (i - HALF + fft->height) % fft->height, x = (j - HALF + fft->width) % fft->width;
-        plane[(size_t)y * fft->stride + x] += g[i * SIDE + j] / ((float)fft->width * fft->height);
-      }
-    dcv_fft_forward(fft, plane);
-    for(int i = 0; i < fft->height; i++)
-      for(int j = 0; j < fft->columns; j++) spectra[((size_t)k * fft->height + i) * fft->columns + j] = plane[(size_t)i * fft->stride + 2 * j];
+    float *const out = z + h * stride;
+#pragma GCC ivdep
+    for(int i = 0; i < count; i++)
+    {
+      float u = constant[h];
+      for(int r = 0; r < BANDS; r++) u += W1[r * HIDDEN + h] * x[r][i];
+      out[i] += u / (1.0f + fabsf(u));
+    }
   }
 }
 
-/* Evidence of the core pixels of a tile, with the picture's luminance over the noise in planes[0]; planes: 1 + OCTAVES, and 3 for the sums. */
-static void tile_evidence(const dcv_fft *fft, const filter_bank *bank, const float *spectra, int margin, int width, int height, float *const *planes, float *rest,
-                          float *e, int stride)
+/* e <- w3 . phi(W2 z + W4 x + constant) + b3, between -CAP and CAP */
+DCV_SIMD static void second_layer(int count, const float *z, size_t stride, const float *const *x, const float *constant, float *restrict e)
 {
-  dcv_fft_forward(fft, planes[0]);
-  float *const total = planes[1 + OCTAVES];
-  memset(total, 0, sizeof(float) * fft->plane);
-  for(int o = 0; o < ORIENTATIONS; o++)
+  for(int i = 0; i < count; i++) e[i] = B3[0];
+  for(int k = 0; k < SECOND; k++)
   {
-    for(int r = 0; r < OCTAVES; r++)
+#pragma GCC ivdep
+    for(int i = 0; i < count; i++)
     {
-      float *const energy = planes[1 + r];
-      filter(fft, spectra + ((size_t)o * OCTAVES + r) * fft->height * fft->columns, planes[0], energy);
-      dcv_fft_inverse(fft, energy);
-      for(size_t i = 0; i < fft->plane; i++) energy[i] *= energy[i];
-      for(int pass = 0; pass < 2; pass++) tile_box(fft, bank->radii[r], energy, rest);
-    }
-    for(int y = margin; y < margin + height; y++)
-    {
-      const size_t at = (size_t)y * fft->stride + margin;
-      float *const best[2] = { rest, rest + fft->width };
-      for(int h = 0; h < 2; h++) likelihood(bank->models[h][o], width, planes[1] + at, planes[2] + at, planes[3] + at, best[h]);
-      for(int x = 0; x < width; x++) total[at + x] += best[0][x] - best[1][x];
+      float u = constant[k];
+      for(int h = 0; h < HIDDEN; h++) u += W2[h * SECOND + k] * z[h * stride + i];
+      for(int m = 0; m < MATCHED; m++) u += W4[m * SECOND + k] * x[m][i];
+      e[i] += W3[k] * u / (1.0f + fabsf(u));
     }
   }
-  for(int y = 0; y < height; y++)
-    for(int x = 0; x < width; x++) e[(size_t)y * stride + x] = fminf(fmaxf(total[(size_t)(margin + y) * fft->stride + margin + x], -CAP), CAP);
+  for(int i = 0; i < count; i++) e[i] = fminf(fmaxf(e[i], -CAP), CAP);
+}
+
+/* What the layers add for this PSF whatever the picture. */
+typedef struct offsets {
+  float first[ORIENTATIONS][HIDDEN], second[SECOND];
+} offsets;
+
+static void make_offsets(const dcv_refocus_bank *bank, offsets *add)
+{
+  for(int o = 0; o < ORIENTATIONS; o++)
+    for(int h = 0; h < HIDDEN; h++)
+    {
+      add->first[o][h] = B1[h];
+      for(int r = 0; r < BANDS; r++) add->first[o][h] += W1[(BANDS + r) * HIDDEN + h] * bank->g[o * BANDS + r];
+    }
+  for(int k = 0; k < SECOND; k++)
+  {
+    add->second[k] = B2[k];
+    for(int m = 0; m < MATCHED; m++)
+    {
+      const int kernel = ORIENTATIONS * BANDS + m;
+      add->second[k] += W4[(MATCHED + m) * SECOND + k] * bank->g[kernel] + W4[(2 * MATCHED + m) * SECOND + k] * bank->s[kernel];
+    }
+  }
+}
+
+/* Tiles over a picture: the transform, pixels of overlap on every side, and of the core. */
+typedef struct tiling {
+  dcv_fft fft;
+  int margin, core_x, core_y, tiles_x, tiles_y;
+} tiling;
+
+static dcv_status tiling_init(tiling *t, int width, int height, int margin)
+{
+  const int longest = DCV_MAX(LONGEST, 4 * margin);
+  const int wide = dcv_fft_fast_size(DCV_MIN(width + 2 * margin, longest)), high = dcv_fft_fast_size(DCV_MIN(height + 2 * margin, longest));
+  *t = (tiling){ .margin = margin, .core_x = wide - 2 * margin, .core_y = high - 2 * margin };
+  t->tiles_x = (width + t->core_x - 1) / t->core_x, t->tiles_y = (height + t->core_y - 1) / t->core_y;
+  return dcv_fft_init(&t->fft, wide, high, 1);
+}
+
+/* Evidence of the core of a tile, width x height of it, with the picture's luminance over the noise in memory. */
+static void tile_evidence(const tiling *t, const dcv_refocus_bank *bank, const offsets *add, const float *spectra, int width, int height, float *memory,
+                          float *e, int stride)
+{
+  const dcv_fft *const fft = &t->fft;
+  const size_t core = dcv_round_floats((size_t)t->core_x * t->core_y);
+  float *const x = memory + 2 * fft->plane, *const z = x + BANDS * core, *const rest = z + HIDDEN * core;
+  dcv_fft_forward(fft, memory);
+  memset(z, 0, sizeof(float) * HIDDEN * core);
+  for(int o = 0; o <= ORIENTATIONS; o++) /* the matched filters at last */
+  {
+    const int count = o < ORIENTATIONS ? BANDS : MATCHED;
+    for(int r = 0; r < count; r++)
+    {
+      const int k = o * BANDS + r;
+      float *const energy = memory + fft->plane;
+      filter(fft, spectra + (size_t)k * fft->height * fft->columns, memory, energy);
+      dcv_fft_inverse(fft, energy);
+      for(size_t i = 0; i < fft->plane; i++) energy[i] *= energy[i];
+      for(int pass = 0; pass < 2; pass++) tile_box(fft, bank->radii[k], energy, rest);
+      for(int y = 0; y < height; y++)
+        compress(width, 1.0f / bank->noise[k], energy + (size_t)(y + t->margin) * fft->stride + t->margin, x + r * core + (size_t)y * width);
+    }
+    for(int y = 0; y < height; y++)
+    {
+      const float *rows[BANDS];
+      for(int r = 0; r < count; r++) rows[r] = x + r * core + (size_t)y * width;
+      if(o < ORIENTATIONS)
+        first_layer(width, rows, add->first[o], z + (size_t)y * width, core);
+      else
+        second_layer(width, z + (size_t)y * width, core, rows, add->second, e + (size_t)y * stride);
+    }
+  }
 }
 
 dcv_status dcv_refocus_evidence(const dcv_image *in, int channels, const dcv_psf *psf, float noise, int threads, const dcv_callbacks *callbacks, float *e)
 {
-  dcv_refocus_kernels *const kernels = dcv_alloc(sizeof(dcv_refocus_kernels));
-  filter_bank *const bank = dcv_alloc(sizeof(filter_bank));
-  dcv_status status = kernels && bank ? dcv_refocus_make_kernels(*kernels) : DCV_ERROR_MEMORY;
-  dcv_fft fft = { 0 };
-  float *spectra = NULL, *memory = NULL;
-  enum { PLANES = 2 + OCTAVES };
-  size_t each = 0, rest = 0;
-  int margin = 0, core_x = 0, core_y = 0;
+  dcv_refocus_bank bank;
+  DCV_TRY(dcv_refocus_bank_init(&bank, psf));
+  tiling t;
+  dcv_status status = tiling_init(&t, in->width, in->height, bank.side / 2 + 2 * RADIUS_MOST);
+  const dcv_fft *const fft = &t.fft;
+  const size_t each = 2 * fft->plane + (BANDS + HIDDEN) * dcv_round_floats((size_t)t.core_x * t.core_y)
+                      + dcv_round_floats((size_t)DCV_MAX(fft->width, fft->height) * STRIP), table = (size_t)fft->height * fft->columns;
+  threads = DCV_MIN(threads, t.tiles_x * t.tiles_y);
+  float *const spectra = status == DCV_OK ? dcv_alloc_floats(KERNELS * table) : NULL, *const memory = spectra ? dcv_alloc_floats(threads * each) : NULL;
+  if(status == DCV_OK && !memory) status = DCV_ERROR_MEMORY;
   if(status == DCV_OK)
   {
-    make_bank(*kernels, psf, bank);
-    for(int r = 0; r < OCTAVES; r++) margin = DCV_MAX(margin, HALF + 2 * bank->radii[r]);
-    const int wide = dcv_fft_fast_size(DCV_MIN(in->width + 2 * margin, LONGEST)), high = dcv_fft_fast_size(DCV_MIN(in->height + 2 * margin, LONGEST));
-    core_x = wide - 2 * margin, core_y = high - 2 * margin;
-    status = dcv_fft_init(&fft, wide, high, 1);
-  }
-  const int tiles_x = core_x ? (in->width + core_x - 1) / core_x : 0, tiles_y = core_y ? (in->height + core_y - 1) / core_y : 0;
-  threads = DCV_MIN(threads, tiles_x * tiles_y);
-  if(status == DCV_OK)
-  {
-    rest = dcv_round_floats((size_t)DCV_MAX(fft.width, fft.height) * STRIP);
-    each = PLANES * fft.plane + rest;
-    spectra = dcv_alloc_floats((size_t)ORIENTATIONS * OCTAVES * fft.height * fft.columns);
-    memory = spectra ? dcv_alloc_floats(threads * each) : NULL;
-    if(!memory) status = DCV_ERROR_MEMORY;
-  }
-  if(status == DCV_OK)
-  {
-    kernel_spectra(*kernels, &fft, memory, spectra);
+    for(int k = 0; k < KERNELS; k++)
+    {
+      const int fitted = k - (KERNELS - MATCHED), side = fitted < 0 ? SIDE : bank.side;
+      const float *const kernel = fitted < 0 ? bank.bands + (size_t)k * SIDE * SIDE : bank.matched + (size_t)fitted * side * side;
+      kernel_spectrum(fft, kernel, side, memory, spectra + k * table);
+    }
+    offsets add;
+    make_offsets(&bank, &add);
     const float scale = 1.0f / (sqrtf((float)channels) * noise);
     int done = 0, stop = 0;
 #pragma omp parallel for collapse(2) schedule(dynamic, 1) num_threads(threads)
-    for(int iy = 0; iy < tiles_y; iy++)
-      for(int ix = 0; ix < tiles_x; ix++)
+    for(int iy = 0; iy < t.tiles_y; iy++)
+      for(int ix = 0; ix < t.tiles_x; ix++)
       {
         const int thread = dcv_thread();
         if(dcv_cancelled(callbacks)) __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
         if(__atomic_load_n(&stop, __ATOMIC_RELAXED)) continue;
-        float *planes[PLANES];
-        for(int i = 0; i < PLANES; i++) planes[i] = memory + thread * each + i * fft.plane;
-        const int x0 = ix * core_x, y0 = iy * core_y;
-        load_grey(in, channels, scale, x0 - margin, y0 - margin, &fft, planes[0]);
-        dcv_boundary_fill_holes(&fft, planes[0], fft.width, fft.height, planes[1]);
-        tile_evidence(&fft, bank, spectra, margin, DCV_MIN(core_x, in->width - x0), DCV_MIN(core_y, in->height - y0), planes, planes[0] + PLANES * fft.plane,
-                      e + (size_t)y0 * in->width + x0, in->width);
+        float *const own = memory + thread * each;
+        const int x0 = ix * t.core_x, y0 = iy * t.core_y;
+        load_grey(in, channels, scale, x0 - t.margin, y0 - t.margin, fft, own);
+        dcv_boundary_fill_holes(fft, own, fft->width, fft->height, own + fft->plane);
+        tile_evidence(&t, &bank, &add, spectra, DCV_MIN(t.core_x, in->width - x0), DCV_MIN(t.core_y, in->height - y0), own, e + (size_t)y0 * in->width + x0,
+                      in->width);
         const int count = __atomic_add_fetch(&done, 1, __ATOMIC_RELAXED);
-        if(thread == 0) dcv_progress(callbacks, 0.9 * count / (tiles_x * tiles_y));
+        if(thread == 0) dcv_progress(callbacks, 0.9 * count / (t.tiles_x * t.tiles_y));
       }
     if(stop) status = DCV_ERROR_CANCELLED;
   }
   dcv_release(memory);
   dcv_release(spectra);
-  dcv_fft_clear(&fft);
-  dcv_release(bank);
-  dcv_release(kernels);
+  dcv_fft_clear(&t.fft);
+  dcv_refocus_bank_clear(&bank);
   return status;
 }
 
 /* ---- the model all over the picture ---- */
 
-dcv_status dcv_refocus_reblur(const dcv_image *in, int channels, const dcv_psf *psf, const dcv_image *map, int threads, const dcv_callbacks *callbacks,
-                              dcv_image *out)
+/* The transfer functions of the PSF and of the linear restoration, one plane each for every channel of the PSF, divided by the pixels of a tile. */
+static dcv_status make_transfers(const dcv_fft *fft, const dcv_psf *psf, float noise, float *transfers)
 {
-  dcv_fft fft;
-  const int margin = psf->size / 2, longest = DCV_MAX(LONGEST, 4 * psf->size);
-  const int wide = dcv_fft_fast_size(DCV_MIN(in->width + 2 * margin, longest)), high = dcv_fft_fast_size(DCV_MIN(in->height + 2 * margin, longest));
-  DCV_TRY(dcv_fft_init(&fft, wide, high, 1));
-  const int core_x = wide - 2 * margin, core_y = high - 2 * margin;
-  const int tiles_x = (in->width + core_x - 1) / core_x, tiles_y = (in->height + core_y - 1) / core_y;
-  threads = DCV_MIN(threads, tiles_x * tiles_y);
-  float *const otf = dcv_alloc_floats(psf->channels * fft.plane), *const memory = otf ? dcv_alloc_floats(2 * threads * fft.plane) : NULL;
-  int done = 0, stop = 0;
-  if(memory)
+  const int side = matched_side(psf->size), half = side / 2;
+  const float pixels = (float)fft->width * fft->height;
+  dcv_fft large;
+  DCV_TRY(dcv_fft_init(&large, side, side, 0));
+  float *const plane = dcv_alloc_floats(large.plane), *const kernel = plane ? dcv_alloc_floats((size_t)side * side) : NULL;
+  for(int c = 0; c < psf->channels && kernel; c++)
   {
-    for(int c = 0; c < psf->channels; c++)
-    {
-      float *const k = otf + c * fft.plane;
-      dcv_otf(&fft, psf, c, k);
-      for(size_t i = 0; i < fft.plane; i++) k[i] /= (float)wide * high;
-    }
+    float *const k = transfers + 2 * c * fft->plane, *const linear = k + fft->plane;
+    dcv_otf(fft, psf, c, k);
+    for(size_t i = 0; i < fft->plane; i++) k[i] /= pixels;
+    dcv_otf(&large, psf, c, plane);
+    for(int i = 0; i < side; i++)
+      for(int j = 0; j < large.columns; j++)
+      {
+        float *const v = plane + (size_t)i * large.stride + 2 * j;
+        const double f = noise * hypot(frequency(i, side), (double)j / side), scale = 1.0 / ((double)v[0] * v[0] + (double)v[1] * v[1] + f * f / POWER);
+        v[0] *= (float)scale, v[1] *= -(float)scale;
+      }
+    windowed(&large, plane, false, kernel);
+    memset(linear, 0, sizeof(float) * fft->plane);
+    for(int i = 0; i < side; i++)
+      for(int j = 0; j < side; j++)
+      {
+        const int y = (i - half + fft->height) % fft->height, x = (j - half + fft->width) % fft->width;
+        linear[(size_t)y * fft->stride + x] += kernel[i * side + j] / pixels;
+      }
+    dcv_fft_forward(fft, linear);
+  }
+  dcv_release(plane);
+  dcv_release(kernel);
+  dcv_fft_clear(&large);
+  return kernel ? DCV_OK : DCV_ERROR_MEMORY;
+}
+
+/* b <- transfer function times a; both in space. */
+static void convolve(const dcv_fft *fft, const float *transfer, const float *a, float *b)
+{
+  memcpy(b, a, sizeof(float) * fft->plane);
+  dcv_fft_forward(fft, b);
+  dcv_convolution_multiply(fft, transfer, b, b);
+  dcv_fft_inverse(fft, b);
+}
+
+/* a <- k * z of a tile of one channel, with the map in `map`; b, c: scratch. */
+static void tile_reblur(const dcv_fft *fft, const float *k, const float *linear, const float *map, float *a, float *b, float *c)
+{
+  convolve(fft, k, a, b);
+  for(size_t i = 0; i < fft->plane; i++) b[i] = a[i] + (1.0f - map[i]) * (b[i] - a[i]);
+  convolve(fft, linear, b, c);
+  for(size_t i = 0; i < fft->plane; i++) b[i] = a[i] + map[i] * (c[i] - a[i]);
+  convolve(fft, k, b, a);
+}
+
+dcv_status dcv_refocus_reblur(const dcv_image *in, int channels, const dcv_psf *psf, float noise, const dcv_image *map, int threads,
+                              const dcv_callbacks *callbacks, dcv_image *out)
+{
+  tiling t;
+  DCV_TRY(tiling_init(&t, in->width, in->height, dcv_refocus_reblur_reach(psf->size)));
+  const dcv_fft *const fft = &t.fft;
+  enum { PLANES = 4 };
+  threads = DCV_MIN(threads, t.tiles_x * t.tiles_y);
+  float *const transfers = dcv_alloc_floats(2 * psf->channels * fft->plane), *const memory = transfers ? dcv_alloc_floats(PLANES * threads * fft->plane) : NULL;
+  dcv_status status = memory ? make_transfers(fft, psf, noise, transfers) : DCV_ERROR_MEMORY;
+  int done = 0, stop = 0;
+  if(status == DCV_OK)
+  {
+    memset(memory, 0, sizeof(float) * PLANES * threads * fft->plane); /* what lies between rows is computed with, too */
 #pragma omp parallel for collapse(2) schedule(dynamic, 1) num_threads(threads)
-    for(int iy = 0; iy < tiles_y; iy++)
-      for(int ix = 0; ix < tiles_x; ix++)
+    for(int iy = 0; iy < t.tiles_y; iy++)
+      for(int ix = 0; ix < t.tiles_x; ix++)
       {
         const int thread = dcv_thread();
-        float *const plane = memory + 2 * thread * fft.plane;
-        const int x0 = ix * core_x, y0 = iy * core_y;
+        float *const share = memory + PLANES * thread * fft->plane, *const a = share + fft->plane, *const b = a + fft->plane;
+        const int x0 = ix * t.core_x, y0 = iy * t.core_y;
         if(dcv_cancelled(callbacks)) __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
-        for(int c = 0; c < channels && !__atomic_load_n(&stop, __ATOMIC_RELAXED); c++)
+        if(__atomic_load_n(&stop, __ATOMIC_RELAXED)) continue;
+        load_grey(map, 1, 1.0f, x0 - t.margin, y0 - t.margin, fft, share);
+        for(int c = 0; c < channels; c++)
         {
+          const float *const k = transfers + (psf->channels == 1 ? 0 : 2 * c) * fft->plane;
           const dcv_image channel = { in->data + c, in->width, in->height, in->pixel_stride, in->row_stride };
-          load_grey(&channel, 1, 1.0f, x0 - margin, y0 - margin, &fft, plane);
-          dcv_boundary_fill_holes(&fft, plane, wide, high, plane + fft.plane);
-          dcv_fft_forward(&fft, plane);
-          dcv_convolution_multiply(&fft, otf + (psf->channels == 1 ? 0 : c) * fft.plane, plane, plane);
-          dcv_fft_inverse(&fft, plane);
-          for(int y = y0; y < DCV_MIN(y0 + core_y, in->height); y++)
-            for(int x = x0; x < DCV_MIN(x0 + core_x, in->width); x++)
+          load_grey(&channel, 1, 1.0f, x0 - t.margin, y0 - t.margin, fft, a);
+          dcv_boundary_fill_holes(fft, a, fft->width, fft->height, b);
+          tile_reblur(fft, k, k + fft->plane, share, a, b, b + fft->plane);
+          for(int y = y0; y < DCV_MIN(y0 + t.core_y, in->height); y++)
+            for(int x = x0; x < DCV_MIN(x0 + t.core_x, in->width); x++)
             {
+              const size_t at = (size_t)(y - y0 + t.margin) * fft->stride + (x - x0 + t.margin);
               const float value = in->data[y * in->row_stride + (ptrdiff_t)x * in->pixel_stride + c];
-              const float sharp = 1.0f - map->data[y * map->row_stride + (ptrdiff_t)x * map->pixel_stride];
-              const float blurred = plane[(size_t)(y - y0 + margin) * fft.stride + (x - x0 + margin)];
-              out->data[y * out->row_stride + (ptrdiff_t)x * out->pixel_stride + c] = value + sharp * (blurred - value);
+              out->data[y * out->row_stride + (ptrdiff_t)x * out->pixel_stride + c] = value + (1.0f - share[at]) * (a[at] - value);
             }
         }
         const int count = __atomic_add_fetch(&done, 1, __ATOMIC_RELAXED);
-        if(thread == 0 && !stop) dcv_progress(callbacks, (double)count / (tiles_x * tiles_y));
+        if(thread == 0) dcv_progress(callbacks, (double)count / (t.tiles_x * t.tiles_y));
       }
   }
-  dcv_release(otf);
+  dcv_release(transfers);
   dcv_release(memory);
-  dcv_fft_clear(&fft);
-  return !memory ? DCV_ERROR_MEMORY : stop ? DCV_ERROR_CANCELLED : DCV_OK;
+  dcv_fft_clear(&t.fft);
+  return status != DCV_OK ? status : stop ? DCV_ERROR_CANCELLED : DCV_OK;
+}
+
+int dcv_refocus_reblur_reach(int size)
+{
+  return matched_side(size) / 2 + 2 * (size / 2);
 }
 
 /* ---- map ---- */
+
+/* tanh, nearly, and 1 from 3 on. */
+static inline float squash(float v)
+{
+  v = fminf(fmaxf(v, -3.0f), 3.0f);
+  return v * (27.0f + v * v) / (27.0f + 9.0f * v * v);
+}
 
 /* a <- box of radius q of a, mirrored at the frame. buffer: 2 q + max(width, STRIP * height) floats and more for each thread. */
 static void box(float *a, int width, int height, int q, int threads, float *memory, size_t each)
@@ -488,42 +641,48 @@ static void box(float *a, int width, int height, int q, int threads, float *memo
   (void)threads, (void)each;
 }
 
-/* sum <- sum over layers of growth^i (B_i a + more); a is left smoothed. */
-static void layers(float *a, int width, int height, float more, int threads, float *memory, size_t each, float *sum)
+/* u <- squash(gain (e - doubt) + pull u) */
+DCV_SIMD static void squash_row(int count, const float *e, float gain, float doubt, float pull, float *restrict u)
 {
-  const size_t count = (size_t)width * height;
-  memset(sum, 0, sizeof(float) * count);
-  float growth = 1.0f;
-  for(int i = 0; i < LAYERS; i++, growth *= GROWTH)
-  {
-    box(a, width, height, 2 << i, threads, memory, each);
-#pragma omp parallel for schedule(static) num_threads(threads)
-    for(size_t j = 0; j < count; j++) sum[j] += growth * (a[j] + more);
-  }
+#pragma GCC ivdep
+  for(int i = 0; i < count; i++) u[i] = squash(gain * (e[i] - doubt) + pull * u[i]);
 }
 
 dcv_status dcv_refocus_spread(float *e, int threads, dcv_image *map)
 {
   const int width = map->width, height = map->height;
   const size_t count = (size_t)width * height;
-  const size_t each = dcv_round_floats(DCV_MAX((size_t)width + 2 * (2 << (LAYERS - 1)), (size_t)STRIP * height));
-  float *const a = dcv_alloc_floats(count), *const total = a ? dcv_alloc_floats(count) : NULL, *const memory = total ? dcv_alloc_floats(threads * each) : NULL;
+  const size_t each = dcv_round_floats(DCV_MAX((size_t)width + 2 * RADII[0] + 1, (size_t)STRIP * height));
+  float *const u = dcv_alloc_floats(count), *const total = u ? dcv_alloc_floats(count) : NULL, *const memory = total ? dcv_alloc_floats(threads * each) : NULL;
   if(memory)
   {
-    memcpy(a, e, sizeof(float) * count);
-    layers(a, width, height, 0.0f, threads, memory, each, total);
-    for(size_t i = 0; i < count; i++) e[i] = fabsf(e[i]);
-    layers(e, width, height, DOUBT, threads, memory, each, a);
+    float weight = 1.0f;
+    for(size_t i = 0; i < count; i++) u[i] = GAIN * (e[i] - DOUBTS[0]);
+    memset(total, 0, sizeof(float) * count);
+    for(int i = 0; i < FIRST; i++, weight *= DECAY)
+    {
+      box(u, width, height, FIRST_RADII[i], threads, memory, each);
+#pragma omp parallel for schedule(static) num_threads(threads)
+      for(size_t j = 0; j < count; j++) total[j] += weight * u[j];
+    }
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for(int y = 0; y < height; y++) squash_row(width, total + (size_t)y * width, 1.0f, 0.0f, 0.0f, u + (size_t)y * width);
+    for(int i = 0; i < ROUNDS; i++)
+    {
+      for(int pass = 0; pass < 2; pass++) box(u, width, height, RADII[i], threads, memory, each);
+#pragma omp parallel for schedule(static) num_threads(threads)
+      for(int y = 0; y < height; y++) squash_row(width, e + (size_t)y * width, GAIN, DOUBTS[i], PULL, u + (size_t)y * width);
+    }
+    for(int pass = 0; pass < 2; pass++) box(u, width, height, SOFT, threads, memory, each);
 #pragma omp parallel for schedule(static) num_threads(threads)
     for(int y = 0; y < height; y++)
       for(int x = 0; x < width; x++)
       {
-        const size_t at = (size_t)y * width + x;
-        const float t = fminf(fmaxf(total[at] / a[at] / FULL, 0.0f), 1.0f);
+        const float t = fminf(fmaxf((0.5f + 0.5f * u[(size_t)y * width + x] - LEAST) / (MOST - LEAST), 0.0f), 1.0f);
         map->data[y * map->row_stride + (ptrdiff_t)x * map->pixel_stride] = t * t * (3.0f - 2.0f * t);
       }
   }
-  dcv_release(a);
+  dcv_release(u);
   dcv_release(total);
   dcv_release(memory);
   return memory ? DCV_OK : DCV_ERROR_MEMORY;

@@ -2,37 +2,49 @@
  *
  * refocus: where in a picture the PSF explains the blur. (Restoring only there: dcv_refocus_prepare and dcv_refocus_blend, dcv.h.)
  *
- * A sharp part of a picture has energy at frequencies that the PSF would have removed. The luminance is split into bands of three octaves and six
- * orientations (even kernels of finite support), and the local mean energies E_r of the bands of one orientation are compared with what a piece of picture
- * would give there, s p_r + n_r: n_r is the noise of the band, s >= 0 any contrast, and p one of a few profiles, an edge (power 1 / f^2 along a line) at
- * several angles or a texture (1 / f), as it is (hypothesis "sharp") or times |K|^2 ("blurred"). With the likelihood of energies of Gaussian values
+ * 1. Evidence. A sharp part of a picture has energy at frequencies that the PSF would have removed. The luminance, in units of the noise, passes bands of six
+ * frequencies and six orientations, and three filters matched to the PSF: two that keep only what the blur removes, H LAM / (|K|^2 + LAM), and one that undoes
+ * it and differentiates, H f |K| / (|K|^2 + LAM), with the high-pass H = f^2 / (f^2 + LOW^2). All kernels are even and of finite support. Their local mean
+ * energies E, with n the noise that each lets through, and S and B what a picture of power 1 / f^2 along all directions would give sharp and
+ * blurred, are the input of a small network, phi(u) = u / (1 + |u|), with the same weights for all orientations o (m: the matched filters):
  *
- *     l(p) = max over s of  -NU / 2 sum_r (E_r / v_r + log v_r),   v_r = s p_r + n_r
+ *     x = log(E / n + 0.1) / 4,   g = log(B / S + 1e-4) / 4,   s = log(S / n) / 4 less that of the first band
+ *     z = sum_o phi(W1 (x_o, g_o) + b1),   e = w3 . phi(W2 z + W4 (x_m, g_m, s_m) + b2) + b3,   held between -CAP and CAP
  *
- * the evidence is e = sum over orientations of (max l(blurred profiles) - max l(sharp profiles)), held between -CAP and CAP: 0 in flat parts, positive where
- * k explains the picture better. (The local likelihood of Chakrabarti, Zickler and Freeman, "Analyzing spatially-varying blur", CVPR 2010, with profiles in
- * place of single frequencies.) Parts without evidence of their own follow their surroundings: with boxes B_i of radius 2, 4, 8 .. applied one after another,
+ * e is the logarithm of the odds that the picture was blurred there, by logistic regression on composites of photographs (tools/train_refocus.py).
  *
- *     t = sum_i GROWTH^i B_i e / sum_i GROWTH^i (B_i |e| + DOUBT),     map = smoothstep(t / FULL)
+ * 2. Map. Parts without evidence of their own follow their surroundings: the mean field of a segmentation into two kinds where neighbours attract each
+ * other, with B_q a box of radius q. First the regions, where what is uncertain is left alone (doubt d > 0), then their borders (d < 0):
+ *
+ *     u = tanh(c_1 + DECAY c_2 + DECAY^2 c_3),  c_i = B_q c_(i-1) for q in FIRST,  c_0 = GAIN (e - d)
+ *     u <- tanh(GAIN (e - d) + PULL B_q B_q u)  for (q, d) in ROUNDS
+ *     map = smoothstep of (1 + B B u) / 2 between LEAST and MOST, B of radius SOFT
+ *
+ * where tanh v is taken as v (27 + v^2) / (27 + 9 v^2), v held between -3 and 3. The border had better lie within the blurred part: sharp pixels taken for
+ * blurred ones ring, blurred ones left out only stay as they were.
+ *
+ * Likelihoods of local energies: Chakrabarti, Zickler and Freeman, "Analyzing spatially-varying blur", CVPR 2010; shared weights and a sum over a set: Zaheer et
+ * al., "Deep sets", NeurIPS 2017; mean field: Koller and Friedman, "Probabilistic graphical models", section 11.5.
  */
 #ifndef DCV_REFOCUS_H
 #define DCV_REFOCUS_H
 
 #include "maths/fft.h"
 
-enum { DCV_REFOCUS_SIDE = 32, DCV_REFOCUS_OCTAVES = 3, DCV_REFOCUS_ORIENTATIONS = 6, DCV_REFOCUS_PROFILES = 6 };
+enum { DCV_REFOCUS_SIDE = 32, DCV_REFOCUS_BANDS = 6, DCV_REFOCUS_ORIENTATIONS = 6, DCV_REFOCUS_MATCHED = 3 };
+enum { DCV_REFOCUS_KERNELS = DCV_REFOCUS_ORIENTATIONS * DCV_REFOCUS_BANDS + DCV_REFOCUS_MATCHED };
 
-/* kernels[orientation][octave][row][column], even about SIDE / 2, sum 0: inverse transforms of cos^8(angle to the orientation) cos(pi / 2 log2(f / centre))
- * within an octave of the centre, times cos^2 windows. */
-typedef float dcv_refocus_kernels[DCV_REFOCUS_ORIENTATIONS][DCV_REFOCUS_OCTAVES][DCV_REFOCUS_SIDE][DCV_REFOCUS_SIDE];
-dcv_status dcv_refocus_make_kernels(dcv_refocus_kernels kernels);
+/* The filters, even about side / 2, sum 0, and for each: sum of squares n, g, s, and radius of the two boxes that give its energies the common footprint. */
+typedef struct dcv_refocus_bank {
+  float *bands;   /* [orientation][band][32][32] */
+  float *matched; /* [3][side][side] */
+  int side;
+  float noise[DCV_REFOCUS_KERNELS], g[DCV_REFOCUS_KERNELS], s[DCV_REFOCUS_KERNELS];
+  int radii[DCV_REFOCUS_KERNELS];
+} dcv_refocus_bank;
 
-/* profiles[sharp, blurred][orientation][edges at five angles, texture][octave], the largest of each 1; |K|^2 is the mean over the PSF's channels. */
-typedef double dcv_refocus_profiles[2][DCV_REFOCUS_ORIENTATIONS][DCV_REFOCUS_PROFILES][DCV_REFOCUS_OCTAVES];
-void dcv_refocus_make_profiles(dcv_refocus_kernels kernels, const dcv_psf *psf, dcv_refocus_profiles profiles);
-
-/* Radius of the two boxes that give the energies of each octave the footprint of the lowest. */
-void dcv_refocus_footprint(dcv_refocus_kernels kernels, int radii[DCV_REFOCUS_OCTAVES]);
+dcv_status dcv_refocus_bank_init(dcv_refocus_bank *bank, const dcv_psf *psf);
+void dcv_refocus_bank_clear(dcv_refocus_bank *bank);
 
 /* e of a picture, width x height floats. */
 dcv_status dcv_refocus_evidence(const dcv_image *in, int channels, const dcv_psf *psf, float noise, int threads, const dcv_callbacks *callbacks, float *e);
@@ -40,8 +52,16 @@ dcv_status dcv_refocus_evidence(const dcv_image *in, int channels, const dcv_psf
 /* map (first float of each pixel) from e, which is overwritten. */
 dcv_status dcv_refocus_spread(float *e, int threads, dcv_image *map);
 
-/* out <- map in + (1 - map) k * in, in the restored channels; mirrored at the frame; unknown pixels stay unknown. */
-dcv_status dcv_refocus_reblur(const dcv_image *in, int channels, const dcv_psf *psf, const dcv_image *map, int threads, const dcv_callbacks *callbacks,
-                              dcv_image *out);
+/* Pixels around one that its map depends on, for a PSF of `size` pixels. */
+int dcv_refocus_reach(int size);
+
+/* out <- in + (1 - map) (k * z - in), in the restored channels. z is the picture where it is sharp, and a linear restoration of the first such picture, with
+ * z = in, where it is not: conj(K) / (|K|^2 + noise^2 f^2 / POWER), windowed by cos^2 over side pixels, with sum 1. Mirrored at the frame; unknown pixels
+ * stay unknown. */
+dcv_status dcv_refocus_reblur(const dcv_image *in, int channels, const dcv_psf *psf, float noise, const dcv_image *map, int threads,
+                              const dcv_callbacks *callbacks, dcv_image *out);
+
+/* Pixels around one that this depends on. */
+int dcv_refocus_reblur_reach(int size);
 
 #endif

@@ -25,11 +25,11 @@ typedef struct { float *x, *a, *b, *kept, *rows, *small; } dcv_blind_work;
 typedef struct { int width, height, halo, blend, gap, tiles_x, tiles_y, transform_width, transform_height; ...; } dcv_tiling;
 typedef struct { int x0, y0, x1, y1; ...; } dcv_tile;
 typedef struct { float white, margin; int rows, columns, stride; float common[21][21]; } dcv_highlight;
-typedef float dcv_refocus_kernels[6][3][32][32];
-typedef double dcv_refocus_profiles[2][6][6][3];
-int dcv_refocus_make_kernels(dcv_refocus_kernels kernels);
-void dcv_refocus_make_profiles(const dcv_refocus_kernels kernels, const dcv_psf *psf, dcv_refocus_profiles profiles);
-void dcv_refocus_footprint(const dcv_refocus_kernels kernels, int radii[3]);
+typedef struct { float *bands, *matched; int side; float noise[39], g[39], s[39]; int radii[39]; } dcv_refocus_bank;
+int dcv_refocus_bank_init(dcv_refocus_bank *bank, const dcv_psf *psf);
+void dcv_refocus_bank_clear(dcv_refocus_bank *bank);
+int dcv_refocus_reach(int size);
+int dcv_refocus_reblur_reach(int size);
 float *dcv_alloc_floats(size_t count);
 void dcv_release(void *memory);
 

@@ -43,19 +43,27 @@ PSFS = {"disk": dcv.psf.disk(3), "motion": dcv.psf.motion(9, 30), "Gaussian": dc
 
 
 @pytest.mark.parametrize("psf", PSFS.values(), ids=PSFS)
-def test_kernels_and_profiles(psf):
+def test_kernels_and_constants(psf):
     lib, ffi = _ops.load().lib, _ops.load().ffi
-    bands, radii = refocus.kernels(), ffi.new("int[3]")
-    kernels, found = np.zeros(bands.shape, np.float32), np.zeros((2, 6, 6, 3))
-    pointer = ffi.cast("float (*)[3][32][32]", ffi.from_buffer(kernels))
-    assert lib.dcv_refocus_make_kernels(pointer) == 0
-    compare("refocus kernels", kernels, bands)
-    np.testing.assert_allclose(kernels.sum(axis=(2, 3)), 0, atol=1e-6)
+    own, fitted = refocus.bands(), refocus.matched(psf)
     struct, _psf = _ops.psf_struct(psf)
-    lib.dcv_refocus_make_profiles(pointer, struct, ffi.cast("double (*)[6][6][3]", ffi.from_buffer(found)))
-    compare("refocus profiles", found, refocus.profiles(bands, psf))
-    lib.dcv_refocus_footprint(pointer, radii)
-    assert list(radii) == list(refocus.footprint_radii(bands))
+    bank = ffi.new("dcv_refocus_bank *")
+    assert lib.dcv_refocus_bank_init(bank, struct) == 0
+    assert bank.side == refocus.matched_side(psf) == fitted.shape[-1]
+    for pointer, expected in ((bank.bands, own), (bank.matched, fitted)):
+        found = np.frombuffer(ffi.buffer(pointer, 4 * expected.size), np.float32).reshape(expected.shape)
+        compare("refocus kernels", found, expected)
+        np.testing.assert_allclose(found.sum(axis=(-2, -1)), 0, atol=1e-6)
+    g, more, noise, noise_m = refocus.constants(psf)
+    compare("refocus constants", np.array(list(bank.g)), np.append(g, more[:3]))
+    compare("refocus constants", np.array(list(bank.s)[36:]), more[3:])
+    compare("refocus constants", np.array(list(bank.noise)), np.append(noise, noise_m))
+    variance = refocus.variances(own).mean(axis=0)
+    radii = np.append(np.tile(refocus.footprint(variance, variance.max()), 6), refocus.footprint(refocus.variances(fitted), variance.max()))
+    assert list(bank.radii) == list(radii)
+    assert radii.max() <= 5  # which the reach counts on
+    assert lib.dcv_refocus_reach(psf.shape[0]) == refocus.reach(psf)
+    lib.dcv_refocus_bank_clear(bank)
 
 
 @pytest.mark.parametrize("psf", PSFS.values(), ids=PSFS)
@@ -66,7 +74,7 @@ def test_parity(psf, shape):
         restored, m = plan.execute(y, refocus=True), plan.map
         expected = refocus.map_of(y.astype(float), psf.astype(float), SIGMA)
         compare("refocus map", m, expected, 1.0)
-        prepared = refocus.prepare(y.astype(float), psf.astype(float), m.astype(float))
+        prepared = refocus.prepare(y.astype(float), psf.astype(float), m.astype(float), SIGMA)
         compare("refocus blend", restored, refocus.blend(y.astype(float), plan.execute(prepared.astype(np.float32)), m))
 
 
@@ -112,7 +120,7 @@ def test_threads_and_regions():
     y = composite(psf, 520, 700)[0]
     whole = [dcv.deconvolve(y, psf, channel_axis=-1, noise=SIGMA, refocus=True, return_map=True, threads=n)[1] for n in (1, 2)]
     np.testing.assert_array_equal(*whole)
-    reach = 148
+    reach = refocus.reach(psf)
     part = y[: 200 + reach, 300 - reach : 420 + reach]
     m = dcv.deconvolve(part, psf, channel_axis=-1, noise=SIGMA, refocus=True, return_map=True)[1]
     np.testing.assert_allclose(m[:200, reach:-reach], whole[0][:200, 300:420], atol=2e-5)
