@@ -214,8 +214,8 @@ DCV_API dcv_status dcv_estimate_psf(const dcv_params *params, const dcv_image *w
 
 /* ---- stage 2: restore ----------------------------------------------------------------------------------------------------------- */
 
-/* Replaces automatic values that depend on the picture (noise, gradient, iterations of a solver that stops by itself) by measured ones. What is set is
- * kept, so that a picture restored in parts uses one set of numbers: resolve once on the whole (or once at full scale), store, reuse. */
+/* Replaces automatic values that depend on the picture (noise, gradient and with it edge, iterations of a solver that stops by itself) by measured ones.
+ * What is set is kept, so that a picture restored in parts uses one set of numbers: resolve once on the whole (or once at full scale), store, reuse. */
 DCV_API dcv_status dcv_params_resolve(dcv_params *params, const dcv_image *in, const dcv_psf *psf, const dcv_callbacks *callbacks);
 
 typedef struct dcv_plan dcv_plan;
