@@ -42,7 +42,8 @@ CAP = 2.5
 FIRST, DECAY = (4, 8, 16), 0.7
 GAIN, PULL = 0.25, 2.3
 ROUNDS = ((16, 0.9), (16, 0.9), (12, 0.9), (8, -0.2), (5, -0.2), (4, -0.2))  # radius and doubt
-SOFT, LEAST, MOST = 3, 0.2, 0.5
+SOFT, LEAST, MOST = 3, 0.1, 0.4
+FADE = 4  # radius of two boxes that soften the map for `prepare`
 POWER = 2e-5  # of a photograph, over f^2, for the linear restoration
 
 
@@ -210,12 +211,14 @@ def map_of(y, psf, noise):
 
 
 def prepare(y, psf, m, noise):
-    """y + (1 - map) (k * z - y), (M, N, C), which obeys the model all over; unknown pixels stay unknown.
+    """y + (1 - map) (k * z - y), (M, N, C), which obeys the model all over; unknown pixels stay unknown. The map is softened: no hard edge at a border that
+    is never quite the true one.
 
     z is y where it is sharp and a linear restoration of the first such picture, with z = y, where it is not. The linear restoration has the transfer function
     conj(K) / (|K|^2 + noise^2 f^2 / POWER), windowed, with sum 1. Mirrored at the frame.
     """
     side, n = matched_side(psf), psf.shape[0] // 2
+    m = box(box(m, FADE), FADE)
     margin = side // 2 + 2 * n
     around = ((margin, margin), (margin, margin))
     share = np.pad(m, around, mode="symmetric")

@@ -292,7 +292,7 @@ DCV_API void dcv_plan_destroy(dcv_plan *plan); /* NULL allowed */
  * All pictures have the size of `in`; `map` holds its value in the first float of each pixel. params (channels, noise, threads) are the plan's, resolved. The
  * bits do not depend on the thread count. Memory: map 3 floats for each pixel, 12 MB for tables and threads of 15 MB (more for PSFs above 70 px). */
 
-/* Pixels of surroundings that a pixel depends on when all four steps are done on a region: dcv_halo, and 197 + 3 times the PSF's size more. */
+/* Pixels of surroundings that a pixel depends on when all four steps are done on a region: dcv_halo, and 205 + 3 times the PSF's size more. */
 DCV_API dcv_status dcv_refocus_halo(const dcv_params *params, const dcv_psf *psf, int32_t *halo);
 
 DCV_API dcv_status dcv_refocus_map(const dcv_params *params, const dcv_psf *psf, const dcv_image *in, dcv_image *map, const dcv_callbacks *callbacks);

@@ -12,7 +12,7 @@
 #define PI 3.14159265358979323846
 enum { SIDE = DCV_REFOCUS_SIDE, BANDS = DCV_REFOCUS_BANDS, ORIENTATIONS = DCV_REFOCUS_ORIENTATIONS, MATCHED = DCV_REFOCUS_MATCHED };
 enum { KERNELS = ORIENTATIONS * BANDS + MATCHED, HIDDEN = sizeof(B1) / sizeof(float), SECOND = sizeof(B2) / sizeof(float) };
-enum { STRIP = 64, LONGEST = 384, RADIUS_MOST = 5, FIRST = 3, ROUNDS = 6, SOFT = 3 };
+enum { STRIP = 64, LONGEST = 384, RADIUS_MOST = 5, FIRST = 3, ROUNDS = 6, SOFT = 3, FADE = 4 };
 static const double CENTRES[BANDS] = { 0.4, 0.28, 0.2, 0.14, 0.1, 0.07 }, LAMS[2] = { 0.1, 0.003 };
 #define WIDTH 0.7
 #define LOW 0.05
@@ -22,8 +22,8 @@ static const float DOUBTS[ROUNDS] = { 0.9f, 0.9f, 0.9f, -0.2f, -0.2f, -0.2f };
 #define DECAY 0.7f
 #define GAIN 0.25f
 #define PULL 2.3f
-#define LEAST 0.2f
-#define MOST 0.5f
+#define LEAST 0.1f
+#define MOST 0.4f
 #define POWER 2e-5f
 
 /* ---- kernels and what they let through ---- */
@@ -541,22 +541,24 @@ dcv_status dcv_refocus_reblur(const dcv_image *in, int channels, const dcv_psf *
   const dcv_fft *const fft = &t.fft;
   enum { PLANES = 4 };
   threads = DCV_MIN(threads, t.tiles_x * t.tiles_y);
-  float *const transfers = dcv_alloc_floats(2 * psf->channels * fft->plane), *const memory = transfers ? dcv_alloc_floats(PLANES * threads * fft->plane) : NULL;
+  const size_t each = PLANES * fft->plane + dcv_round_floats((size_t)DCV_MAX(fft->width, fft->height) * STRIP);
+  float *const transfers = dcv_alloc_floats(2 * psf->channels * fft->plane), *const memory = transfers ? dcv_alloc_floats(threads * each) : NULL;
   dcv_status status = memory ? make_transfers(fft, psf, noise, transfers) : DCV_ERROR_MEMORY;
   int done = 0, stop = 0;
   if(status == DCV_OK)
   {
-    memset(memory, 0, sizeof(float) * PLANES * threads * fft->plane); /* what lies between rows is computed with, too */
+    memset(memory, 0, sizeof(float) * threads * each); /* what lies between rows is computed with, too */
 #pragma omp parallel for collapse(2) schedule(dynamic, 1) num_threads(threads)
     for(int iy = 0; iy < t.tiles_y; iy++)
       for(int ix = 0; ix < t.tiles_x; ix++)
       {
         const int thread = dcv_thread();
-        float *const share = memory + PLANES * thread * fft->plane, *const a = share + fft->plane, *const b = a + fft->plane;
+        float *const share = memory + thread * each, *const a = share + fft->plane, *const b = a + fft->plane, *const rest = share + PLANES * fft->plane;
         const int x0 = ix * t.core_x, y0 = iy * t.core_y;
         if(dcv_cancelled(callbacks)) __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
         if(__atomic_load_n(&stop, __ATOMIC_RELAXED)) continue;
         load_grey(map, 1, 1.0f, x0 - t.margin, y0 - t.margin, fft, share);
+        for(int pass = 0; pass < 2; pass++) tile_box(fft, FADE, share, rest);
         for(int c = 0; c < channels; c++)
         {
           const float *const k = transfers + (psf->channels == 1 ? 0 : 2 * c) * fft->plane;
@@ -584,7 +586,7 @@ dcv_status dcv_refocus_reblur(const dcv_image *in, int channels, const dcv_psf *
 
 int dcv_refocus_reblur_reach(int size)
 {
-  return matched_side(size) / 2 + 2 * (size / 2);
+  return matched_side(size) / 2 + 2 * (size / 2) + 2 * FADE;
 }
 
 /* ---- map ---- */

@@ -23,8 +23,8 @@
  * where tanh v is taken as v (27 + v^2) / (27 + 9 v^2), v held between -3 and 3. The border had better lie within the blurred part: sharp pixels taken for
  * blurred ones ring, blurred ones left out only stay as they were.
  *
- * Likelihoods of local energies: Chakrabarti, Zickler and Freeman, "Analyzing spatially-varying blur", CVPR 2010; shared weights and a sum over a set: Zaheer et
- * al., "Deep sets", NeurIPS 2017; mean field: Koller and Friedman, "Probabilistic graphical models", section 11.5.
+ * Likelihoods of local energies: Chakrabarti, Zickler and Freeman, "Analyzing spatially-varying blur", CVPR 2010; shared weights and a sum over a set: Zaheer
+ * et al., "Deep sets", NeurIPS 2017; mean field: Koller and Friedman, "Probabilistic graphical models", section 11.5.
  */
 #ifndef DCV_REFOCUS_H
 #define DCV_REFOCUS_H
@@ -55,7 +55,8 @@ dcv_status dcv_refocus_spread(float *e, int threads, dcv_image *map);
 /* Pixels around one that its map depends on, for a PSF of `size` pixels. */
 int dcv_refocus_reach(int size);
 
-/* out <- in + (1 - map) (k * z - in), in the restored channels. z is the picture where it is sharp, and a linear restoration of the first such picture, with
+/* out <- in + (1 - map) (k * z - in), in the restored channels, the map softened by two boxes of radius FADE: no hard edge at a border that is never quite
+ * the true one. z is the picture where it is sharp, and a linear restoration of the first such picture, with
  * z = in, where it is not: conj(K) / (|K|^2 + noise^2 f^2 / POWER), windowed by cos^2 over side pixels, with sum 1. Mirrored at the frame; unknown pixels
  * stay unknown. */
 dcv_status dcv_refocus_reblur(const dcv_image *in, int channels, const dcv_psf *psf, float noise, const dcv_image *map, int threads,
