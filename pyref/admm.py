@@ -32,8 +32,8 @@ ITERATIONS = 6
 GROWTH = 10.0
 RHO = 0.05
 EDGE = 3.0
-LAM = 2.25
-LAM_CHANNELS = 1.6
+LAM = 2.0
+LAM_CHANNELS = 1.4
 DENOISE, DEBLUR = 5.0, 2.0
 OMEGA = 1.9
 FIRST = 0.01
@@ -56,7 +56,7 @@ def parameters(y, psf, sigma=None, priority=0.0, iterations=ITERATIONS, white=No
     """Constants of the restoration, from the whole picture.
 
         G   = noise.gradient_scale(y, sigma, n, white)
-        lam = 2.25 (sum k^2)^(-1/3) sqrt(sigma G) / sigma^2 * B^priority,  B = 5 below 0 and 2 above      (1.6 with a PSF for each
+        lam = 2.0 (sum k^2)^(-1/3) sqrt(sigma G) / sigma^2 * B^priority,  B = 5 below 0 and 2 above      (1.4 with a PSF for each
         channel: no chroma to weigh double)
         rho = 0.05 / max(G, E / 3),  E = noise.edge_scale(y, sigma, G, n, white)
 

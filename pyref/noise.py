@@ -16,8 +16,8 @@ def high_pass(y, step=1):
     return (d[:, : -2 * step] - 2 * d[:, step:-step] + d[:, 2 * step :]) / 6
 
 
-def blocks(y, step):
-    """Mean absolute high-pass (its zeros left out) and mean brightness of the 16 x 16 blocks of a channel that count: finite, at least half not 0.
+def blocks(y, step, brightness):
+    """Mean absolute high-pass (its zeros left out) and mean `brightness` of the 16 x 16 blocks of a channel that count: finite, at least half not 0.
 
     Zeros are what clipping leaves.
     """
@@ -27,7 +27,7 @@ def blocks(y, step):
     def parts(a):
         return a[: rows * BLOCK, : cols * BLOCK].reshape(rows, BLOCK, cols, BLOCK).transpose(0, 2, 1, 3).reshape(rows * cols, -1)
 
-    d, level = parts(d), parts(y[step:, step:]).mean(axis=1)
+    d, level = parts(d), parts(brightness[step:, step:]).mean(axis=1)
     count = np.count_nonzero(d, axis=1)
     keep = np.isfinite(d.sum(axis=1)) & (2 * count >= BLOCK * BLOCK)
     return d.sum(axis=1)[keep] / count[keep], level[keep]
@@ -48,7 +48,7 @@ def envelope(level, variance, at):
     return max(a + b * at for a, b in lines if a >= 0 and b >= 0 and (a + b * level <= (1 + 1e-6) * variance).all())
 
 
-def estimate_channel(y, step=1):
+def estimate_channel(y, step=1, brightness=None):
     """Standard deviation of the noise in one channel (M, N) at its mean brightness, seen by the high-pass of the given step.
 
     A blurred picture has little but noise at the highest frequencies, and its smoothest parts have nothing else: take the
@@ -56,7 +56,7 @@ def estimate_channel(y, step=1):
     brightness into 8 groups of equal size (fewer when a group would hold less than 16), take the 10 % quantile of each, and
     of its square, the variance, the highest line a + b level below all groups (`envelope`): texture in some groups does not count.
     The level of a group is that of its smoothest fifth, around the quantile: within a group, too, the smoothest are the darkest
-    (a single group says nothing about brightness: its mean).
+    (a single group says nothing about brightness: its mean). brightness: (M, N), the channel itself if None.
     Without room for a single block: the median absolute value over 0.6745.
     """
     if min(y.shape) <= 2 * step:
@@ -65,7 +65,7 @@ def estimate_channel(y, step=1):
         d = np.abs(high_pass(y, step))
         d = d[np.isfinite(d)]
         return float(np.median(d) / 0.6745) if d.size else 0.0
-    size, level = blocks(y, step)
+    size, level = blocks(y, step, y if brightness is None else brightness)
     if not size.size:
         return 0.0
     groups = np.array_split(np.argsort(level, kind="stable"), min(max(size.size // 16, 1), GROUPS))
@@ -81,11 +81,21 @@ def estimate_channels(y):
     s_1, s_2: `estimate_channel` at steps 1 and 2, and their root mean square over channels. White noise gives s_1 = s_2. Noise that
     went through demosaicing, resizing or a coder lacks the highest frequencies, s_2 > s_1; it is extrapolated 1.4 octaves down:
 
-        sigma = s_1 max(rms s_2 / rms s_1, 1)^1.4
+        sigma = s_1 max(r, 1)^1.4,  r = min(rms s_2 / rms s_1, max(q_2 / q_1, 1)^2)
+
+    Fine texture, too, is stronger at step 2, but hardly in the two chroma channels (R - B) / sqrt 2, (R - 2 G + B) / sqrt 6, where it cancels: q_1, q_2 are
+    the same of those, by the mean of the three channels as brightness, for three channels that are not grey.
     """
     s1, s2 = (np.array([estimate_channel(y[..., c], step) for c in range(y.shape[2])]) for step in (1, 2))
     power1, power2 = np.mean(s1**2), np.mean(s2**2)
-    return s1 * max(np.sqrt(power2 / power1), 1) ** COLOUR if power1 > 0 else s1
+    if power1 == 0:
+        return s1
+    ratio = np.sqrt(power2 / power1)
+    if y.shape[2] == 3:
+        chroma = (y[..., 0] - y[..., 2]) / np.sqrt(2), (y[..., 0] - 2 * y[..., 1] + y[..., 2]) / np.sqrt(6)
+        q1, q2 = (np.mean([estimate_channel(a, step, y.mean(axis=2)) ** 2 for a in chroma]) for step in (1, 2))
+        ratio = min(ratio, max(q2 / q1, 1)) if q1 > 0 else ratio
+    return s1 * max(ratio, 1) ** COLOUR
 
 
 def estimate(y):

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "ops/noise.h"
 
+#include "../opencl/dcv_shared.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK = 16, GROUPS = 8 };
+enum { BLOCK = 16, GROUPS = 8, MOST = 5 }; /* MOST: three channels and two chromas */
 #define QUANTILE 0.1
 #define UNIT 0.7135
 #define FLOOR 0.003
@@ -28,6 +30,18 @@ static float high_pass(const dcv_image *in, int x, int y, int c, int step)
   return (column[0] - 2.0f * column[1] + column[2]) / 6.0f;
 }
 
+/* Three channels are followed by two chromas. */
+static int planes_of(int channels)
+{
+  return channels == 3 ? MOST : channels;
+}
+
+static void high_passes(const dcv_image *in, int x, int y, int channels, int step, float *d)
+{
+  for(int c = 0; c < channels; c++) d[c] = high_pass(in, x, y, c, step);
+  if(channels == 3) d[3] = (d[0] - d[2]) * DCV_R2, d[4] = (d[0] - 2.0f * d[1] + d[2]) * DCV_R6;
+}
+
 static int ascending(const void *a, const void *b)
 {
   const float x = *(const float *)a, y = *(const float *)b;
@@ -44,14 +58,15 @@ static double quantile(const float *sorted, size_t count, double q)
 }
 
 /* One channel of a picture too small for a single block: median absolute high-pass over 0.6745. */
-static double small_picture(const dcv_image *in, int c, int step, float *values)
+static double small_picture(const dcv_image *in, int channels, int c, int step, float *values)
 {
   size_t count = 0;
   for(int y = 0; y < in->height - 2 * step; y++)
     for(int x = 0; x < in->width - 2 * step; x++)
     {
-      const float d = fabsf(high_pass(in, x, y, c, step));
-      if(isfinite(d)) values[count++] = d;
+      float d[MOST];
+      high_passes(in, x, y, channels, step, d);
+      if(isfinite(d[c])) values[count++] = fabsf(d[c]);
     }
   if(count == 0) return 0.0;
   qsort(values, count, sizeof(float), ascending);
@@ -77,19 +92,26 @@ static int by_size(const void *a, const void *b)
   return x->size != y->size ? (x->size > y->size) - (x->size < y->size) : by_level(a, b);
 }
 
-/* size NaN when the block does not count: not finite, or most of it 0. */
-static block measure(const dcv_image *in, int x0, int y0, int c, int step)
+/* A block of each channel, and of the chromas, by the mean brightness of the channels. size NaN when it does not count: not finite, or most of it 0. */
+static void measure(const dcv_image *in, int x0, int y0, int channels, int step, block *found)
 {
-  double sum = 0.0, level = 0.0;
-  int count = 0;
+  double sum[MOST] = { 0.0 }, level[MOST] = { 0.0 };
+  int count[MOST] = { 0 };
+  const int planes = planes_of(channels);
   for(int y = y0; y < y0 + BLOCK; y++)
     for(int x = x0; x < x0 + BLOCK; x++)
     {
-      const float d = fabsf(high_pass(in, x, y, c, step));
-      sum += d, count += d != 0.0f;
-      level += at(in, x + step, y + step, c);
+      float d[MOST];
+      high_passes(in, x, y, channels, step, d);
+      for(int c = 0; c < planes; c++) sum[c] += fabsf(d[c]), count[c] += d[c] != 0.0f;
+      for(int c = 0; c < channels; c++) level[c] += at(in, x + step, y + step, c);
     }
-  return (block){ .size = isfinite(sum) && 2 * count >= BLOCK * BLOCK ? (float)(sum / count) : NAN, .level = level / (BLOCK * BLOCK) };
+  if(channels == 3) level[3] = level[4] = (level[0] + level[1] + level[2]) / 3.0;
+  for(int c = 0; c < planes; c++)
+  {
+    const bool counts = isfinite(sum[c]) && 2 * count[c] >= BLOCK * BLOCK;
+    found[c] = (block){ .size = counts ? (float)(sum[c] / count[c]) : NAN, .level = level[c] / (BLOCK * BLOCK) };
+  }
 }
 
 /* Value at level `at` of the highest line a + b level, a, b >= 0, that exceeds none of the points; the optimum lies on two of them, or on one with a = 0
@@ -136,17 +158,18 @@ static double variance_of(block *blocks, size_t count, float *sizes)
   return envelope((int)groups, level, variance, fmax(mean, 0.0));
 }
 
-/* s_step of each channel. */
+/* s_step of each channel, then of the chromas. */
 static dcv_status estimate_at(const dcv_image *in, int channels, int step, double *sigma)
 {
-  for(int c = 0; c < channels; c++) sigma[c] = 0.0;
+  const int planes = planes_of(channels);
+  for(int c = 0; c < planes; c++) sigma[c] = 0.0;
   const int width = in->width - 2 * step, height = in->height - 2 * step;
   if(width < 1 || height < 1) return DCV_OK;
   const int columns = width / BLOCK, rows = height / BLOCK;
   const size_t blocks = (size_t)columns * rows;
   /* Without a block one side is short, and the list holds the single pixels of a channel. */
   float *const values = dcv_alloc_floats(blocks > 0 ? blocks : (size_t)width * height);
-  block *const all = dcv_alloc(sizeof(block) * DCV_MAX(blocks * channels, 1));
+  block *const all = dcv_alloc(sizeof(block) * DCV_MAX(blocks * planes, 1));
   if(!values || !all)
   {
     dcv_release(values);
@@ -156,12 +179,16 @@ static dcv_status estimate_at(const dcv_image *in, int channels, int step, doubl
 #pragma omp parallel for collapse(2) schedule(static)
   for(int by = 0; by < rows; by++)
     for(int bx = 0; bx < columns; bx++)
-      for(int c = 0; c < channels; c++) all[c * blocks + (size_t)by * columns + bx] = measure(in, bx * BLOCK, by * BLOCK, c, step);
-  for(int c = 0; c < channels; c++)
+    {
+      block found[MOST];
+      measure(in, bx * BLOCK, by * BLOCK, channels, step, found);
+      for(int c = 0; c < planes; c++) all[c * blocks + (size_t)by * columns + bx] = found[c];
+    }
+  for(int c = 0; c < planes; c++)
   {
     if(blocks == 0)
     {
-      sigma[c] = small_picture(in, c, step, values);
+      sigma[c] = small_picture(in, channels, c, step, values);
       continue;
     }
     block *const own = all + c * blocks;
@@ -188,12 +215,15 @@ dcv_status dcv_noise_estimate(const dcv_image *in, int channels, float *sigma)
 {
   if(!sigma || channels < 1 || channels > 3) return DCV_ERROR_ARGUMENT;
   DCV_TRY(dcv_image_check(in, channels));
-  double fine[3], coarse[3], fine_square = 0.0, coarse_square = 0.0;
+  double fine[MOST], coarse[MOST], fine_square = 0.0, coarse_square = 0.0;
   DCV_TRY(estimate_at(in, channels, 1, fine));
   DCV_TRY(estimate_at(in, channels, 2, coarse));
   for(int c = 0; c < channels; c++) fine_square += fine[c] * fine[c], coarse_square += coarse[c] * coarse[c];
   if(!any_finite(in, channels)) return DCV_ERROR_DATA;
-  const double more = fine_square > 0.0 ? pow(fmax(sqrt(coarse_square / fine_square), 1.0), OCTAVES) : 1.0;
+  double ratio = fine_square > 0.0 ? sqrt(coarse_square / fine_square) : 1.0;
+  const double chroma = channels == 3 ? fine[3] * fine[3] + fine[4] * fine[4] : 0.0;
+  if(chroma > 0.0) ratio = fmin(ratio, fmax((coarse[3] * coarse[3] + coarse[4] * coarse[4]) / chroma, 1.0));
+  const double more = pow(fmax(ratio, 1.0), OCTAVES);
   for(int c = 0; c < channels; c++) sigma[c] = (float)(more * fine[c]);
   return DCV_OK;
 }

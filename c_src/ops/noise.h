@@ -9,7 +9,9 @@
  *             0.7135, what unit white noise gives, its brightness that of its smoothest fifth, around the quantile (a single group: its mean); of the
  *             picture: the value at its mean brightness of the highest line a + b brightness, a, b >= 0, above no group, so that texture in some groups
  *             does not count. s_1, s_2: its square root, root mean square over channels, at steps 1 and 2. Noise that went through demosaicing, resizing or
- *             a coder lacks the highest frequencies, s_2 > s_1, and is extrapolated 1.4 octaves down: sigma = s_1 max(s_2 / s_1, 1)^1.4.
+ *             a coder lacks the highest frequencies, s_2 > s_1, and is extrapolated 1.4 octaves down: sigma = s_1 max(r, 1)^1.4 with
+ *             r = min(s_2 / s_1, max(q_2 / q_1, 1)^2). Fine texture, too, is stronger at step 2, but hardly in the two chroma channels (R - B) / sqrt 2,
+ *             (R - 2 G + B) / sqrt 6, where it cancels: q_1, q_2 are the same of those, by the channels' mean brightness, unless the picture is grey.
  *   gradient  G^2 = mean over pixels of |grad y|^2 (all channels, both directions) - 4 C sigma^2, at least sigma^2. Left out: differences with values at or
  *             above `white` (INFINITY: none), and those from a pixel of a block of side x side pixels that holds such a value, or of its eight neighbours
  *             (unless that were more than 3/4 of all blocks): lamps are hidden from the restoration (ops/highlight), their slopes would stand for the picture.

@@ -19,9 +19,9 @@
  * Three channels with one PSF are turned to luminance and two chromas by an orthonormal matrix, and chroma gradients count double: they are smaller in
  * pictures, and chroma noise is the uglier one.
  *
- *   lam = 2.25 (sum k^2)^(-1/3) sqrt(sigma G) / sigma^2 * B^priority,  rho = 0.05 / max(G, E / 3),  B = 5 below 0 and 2 above: with twice lam the residual k * x - y
+ *   lam = 2.0 (sum k^2)^(-1/3) sqrt(sigma G) / sigma^2 * B^priority,  rho = 0.05 / max(G, E / 3),  B = 5 below 0 and 2 above: with twice lam the residual k * x - y
  *   still has 0.6 to 0.9 of the noise; further up its whiteness falls, and the PSNR by 1 dB for each 1.5 of lam. With a PSF for
- *   each channel 1.6 in place of 2.25
+ *   each channel 1.4 in place of 2.0
  *
  * with noise sigma, gradient G and edge E of the picture (ops/noise); all scale with it, and a Laplace prior alone would give lam ~ G / sigma^2. In
  * photographs E is about 3 G; the few steep edges of a bright spot on an even ground, for which G does not stand, need a smaller penalty: else six iterations
@@ -40,7 +40,7 @@ static float lam(const dcv_job *job, float priority)
   double energy = 0.0; /* mean over the PSF's channels */
   for(int i = 0; i < values; i++) energy += (double)job->psf->data[i] * job->psf->data[i] / job->psf->channels;
   const double sigma = job->noise;
-  const double strength = job->psf->channels > 1 ? 1.6 : 2.25; /* channels that are not turned have no chroma to weigh double */
+  const double strength = job->psf->channels > 1 ? 1.4 : 2.0; /* channels that are not turned have no chroma to weigh double */
   return (float)(strength / cbrt(energy) * sqrt(sigma * job->gradient) / (sigma * sigma) * pow(priority < 0.0f ? 5.0 : 2.0, priority));
 }
 

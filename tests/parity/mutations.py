@@ -71,6 +71,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     ]),
     "c_src/ops/noise.c": ("test_operators.py -k noise", [
         ("steep = -32.0", "steep = 32.0"),
+        ("(d[0] - 2.0f * d[1] + d[2])", "(d[0] + 2.0f * d[1] + d[2])"),
         ("column[0] - 2.0f * column[1]", "column[0] + 2.0f * column[1]"),
         ("(1.0 - rest) * sorted[below] + rest", "(1.0 - rest) * sorted[below] - rest"),
         ("variance[j] - b * level[j]", "variance[j] + b * level[j]"),

@@ -236,10 +236,12 @@ def test_tv_shrink(channels, shape, magnitude, seed):
 
 @pytest.mark.parametrize("shape", [(40, 40), (67, 45), (3, 3), (200, 131)])
 @pytest.mark.parametrize("sigma", [0.002, 0.05])
-def test_noise(shape, sigma):
+@pytest.mark.parametrize("texture", [0, 0.02])
+def test_noise(shape, sigma, texture):
     rng = np.random.default_rng(4)
     y = (np.linspace(0.2, 0.8, shape[1])[None, :, None] + rng.normal(0, sigma, (*shape, 3))).astype(np.float32)
     y[:, shape[1] // 3] += 0.4  # a line far above the noise
+    y += np.float32(texture) * (np.sin(np.arange(shape[0])[:, None]) * np.sin(1.1 * np.arange(shape[1])))[..., None]  # without colour
     lib, ffi = _ops.load().lib, _ops.load().ffi
     image, _kept = _ops.image_struct(y)
     each, level, gradient, edge = ffi.new("float[3]"), ffi.new("float *"), ffi.new("float *"), ffi.new("float *")
