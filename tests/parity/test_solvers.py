@@ -169,7 +169,7 @@ def test_pam_blind_moves_towards_the_blur():
 def test_pd_and_admm_meet():
     """Two roads to one minimum: many iterations of pd against admm without growth, both in pyref."""
     y, k = scene((32, 40), 3).astype(float), psf.gaussian(1.2, 7)
-    params = admm.parameters(y, k, 0.05)  # with less noise the data weigh more, and pd needs thousands of iterations
+    params = admm.parameters(y, k, 0.1)  # with less noise the data weigh more, and pd needs thousands of iterations
     shape = boundary.domain(y.shape, boundary.gap(3))
     a = solver.restore(pd, y, k, params, 600, shape=shape)
     b = solver.restore(pd, y, k, params, 1200, shape=shape)
