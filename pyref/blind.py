@@ -10,11 +10,12 @@ Model y = k * x + n on the window, k >= 0, sum k = 1; x unknown. Coarse to fine,
    (S. Cho, S. Lee, Fast motion deblurring, ACM TOG 28(5), 2009, eq. 9; A. Beck, M. Teboulle, FISTA, SIAM J. Imaging Sci. 2(1), 2009).
 
 Deviations: the normal equations of step 2 need the autocorrelation of grad x at lags below the PSF size alone, so one transform of the
-window builds them and each iteration is a transform of twice the PSF size; gradients within half a PSF of the frame are left out,
-because what they are blurred with is not in the window; lam is relative to the window's contrast, and falls while the PSF is found.
+window builds them and each iteration is a transform of twice the PSF size; gradients near the frame are left out, by weights that rise from
+0 half a PSF inside it to 1 one and a half inside: what they are blurred with is not in the window, and a sharp edge of the weights would be
+taken for blur; lam is relative to the window's contrast, and falls while the PSF is found.
 
-Several starts (gradient weight, support) run to half the resolution, where `energy` keeps the best KEEP. From the better one at full resolution the
-alternation walks on in several ways, of which the PSF of least `trial` is kept (`polish`): its fixed point is not its best PSF, since
+Several starts (gradient weight, support) run to half the resolution, where `energy` keeps the best KEEP. The better one at full
+resolution settles at a constant weight; from it the alternation walks on in several ways, of which the PSF of least `trial` is kept (`polish`): its fixed point is not its best PSF, since
 pictures have more gradients than the model. The result competes with families of few parameters (`fit_family`), by `energy`.
 """
 
@@ -39,6 +40,7 @@ SCORE_LAMS = (1e-3, 4e-3)
 GAUSSIANS = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)  # px, where the search for a Gaussian begins
 LAM_TRIAL, BETA_TRIAL = (4e-4, 1e-3), 16.0  # range of the weight of a trial, else as LAM_NOISE; last penalty
 WALKS = ((0, 0.03), (2, 0.03), (1, 0.01))  # quarters added to the power of |D| in which the PSF is fitted, PRUNE there
+LAM_SETTLE, SETTLE = 3.0, 8  # weight, relative to that of a trial, and number of the rounds before the walks
 PASSES, WALK_ROUNDS, BEST = 2, 2, 3
 GAMMA_FIT, STEPS_FIT = 0.2, 40
 NEAR = 0.06         # a family whose first guess costs so much more than the free PSF is left out
@@ -58,7 +60,7 @@ NARROW, SHARP_NARROW = 1.0, 0.04  # the same for a narrower one (px, psf.radius)
 CONFIDENCE = np.array([1.17, 4.78, 2.78, 0.9])  # see confidence()
 LOG_NOISE = (-5.5, -2.5)  # range of the noise it was fitted on
 PRUNE = 0.03        # of the peak: smaller values of the PSF are noise
-ISLAND = 0.05       # of the sum: smaller islands of the PSF are noise
+ISLAND = 0.02       # of the sum: smaller islands of the PSF are noise
 
 
 @dataclass
@@ -84,6 +86,12 @@ def noise_level(y: np.ndarray) -> float:
 def gradient(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Periodic forward differences along columns and rows."""
     return np.roll(x, -1, 1) - x, np.roll(x, -1, 0) - x
+
+
+def taper(count: int, n: int) -> np.ndarray:
+    """Weights of `count` places for a PSF of size n: 0 within half of it of the frame, then a raised cosine as wide as it."""
+    i = np.arange(count)
+    return np.sin(np.pi / 2 * np.clip((np.minimum(i, count - 1 - i) - n // 2) / n, 0, 1)) ** 2
 
 
 def clean(k: np.ndarray, prune: float = PRUNE, island: float = ISLAND) -> np.ndarray:
@@ -124,18 +132,19 @@ def confidence(gain: float, agreement: float, variance: float) -> float:
 class Scale:
     """One scale: y (M, N) scaled to CONTRAST, largest PSF size n, everything that does not change between rounds.
 
-    `size_of` gives the side of the periodic domain for a number of pixels.
+    `size_of` gives the side of the periodic domain for a number of pixels; variance: of the noise of y.
     """
 
-    def __init__(self, y: np.ndarray, n: int, size_of=fast_size):
+    def __init__(self, y: np.ndarray, n: int, size_of=fast_size, variance: float = 0.0):
         self.y, self.n = y, n
         self.shape = shape = tuple(size_of(m + n + 7) for m in y.shape)
         self.filled = extend(y, shape)
         self.Y = forward(self.filled)
         self.D2 = gradient_power(shape, y.dtype)
-        inside = np.zeros(shape, y.dtype)
-        inside[:y.shape[0] - 1, :y.shape[1] - 1] = 1
-        self.GY = [forward(g * inside) for g in gradient(self.filled)]
+        self.weight = np.zeros(shape, y.dtype)
+        self.weight[:y.shape[0], :y.shape[1]] = np.outer(*(taper(m, n) for m in y.shape))
+        self.ridge = variance * (self.weight**2).sum()
+        self.GY = [forward(g * self.weight) for g in gradient(self.filled)]
 
     def otf(self, k: np.ndarray) -> np.ndarray:
         return otf(k, self.shape, self.y.dtype)
@@ -156,33 +165,31 @@ class Scale:
 
     def psf(self, x: np.ndarray, k: np.ndarray) -> np.ndarray:
         """Step 2 from the start k (n, n); returns the cleaned PSF, or k if nothing is left."""
-        n = k.shape[0]
-        known = np.zeros_like(x)  # gradients whose blur lies inside the window
-        h = n // 2 + 1
-        known[h:self.y.shape[0] - h, h:self.y.shape[1] - h] = 1
-        G = [forward(g * known) for g in gradient(x)]
+        G = [forward(g * self.weight) for g in gradient(x)]
         auto, cross = sum(np.abs(g) ** 2 for g in G), sum(g.conj() * b for g, b in zip(G, self.GY))
-        return self.project(auto, cross, k, GAMMA, NNLS_STEPS, PRUNE)
+        return self.project(auto, cross, k, GAMMA, 0, NNLS_STEPS, PRUNE)
 
     def fit(self, x: np.ndarray, k: np.ndarray, quarters: int, prune: float) -> np.ndarray:
-        """Step 2 with |D|^p in place of the gradient, p = 1 + quarters / 4: more weight for fine structure, which the alternation recovers last."""
-        weight = self.D2 ** (0.5 + quarters / 8)
-        h = k.shape[0] // 2 + 1
-        inside, known = np.zeros_like(x), np.zeros_like(x)
-        inside[:self.y.shape[0], :self.y.shape[1]] = 1
-        known[h:self.y.shape[0] - h, h:self.y.shape[1] - h] = 1
-        G = forward(inverse(forward(x) * weight, self.shape) * known)
-        return self.project(np.abs(G) ** 2, G.conj() * forward(inverse(self.Y * weight, self.shape) * inside), k, GAMMA_FIT, STEPS_FIT, prune)
+        """Step 2 with |D|^p in place of the gradient, p = 1 + quarters / 4: more weight for fine structure, which the alternation recovers last.
 
-    def project(self, auto: np.ndarray, cross: np.ndarray, k: np.ndarray, gamma: float, steps: int, prune: float) -> np.ndarray:
-        """PSF from the spectra of the correlations of the sharp picture with itself and with the blurred one; from the start k."""
+        With ridge ||grad k||^2 more, since noise leaves the finest structure of the PSF open.
+        """
+        power = self.D2 ** (0.5 + quarters / 8)
+        G, Y = (forward(inverse(F * power, self.shape) * self.weight) for F in (forward(x), self.Y))
+        return self.project(np.abs(G) ** 2, G.conj() * Y, k, GAMMA_FIT, self.ridge, STEPS_FIT, prune)
+
+    def project(self, auto: np.ndarray, cross: np.ndarray, k: np.ndarray, gamma: float, smooth: float, steps: int, prune: float) -> np.ndarray:
+        """PSF from the spectra of the correlations of the sharp picture with itself and with the blurred one; from the start k.
+
+        The penalty is gamma ||k||^2 + smooth ||grad k||^2.
+        """
         n, dtype = k.shape[0], self.y.dtype
         size = fast_size(2 * n)
         auto, cross = inverse(auto, self.shape), inverse(cross, self.shape)
         lag = np.arange(1 - n, n)
         a = np.zeros((size, size), dtype)
         a[np.ix_(lag % size, lag % size)] = auto[np.ix_(lag, lag)]
-        A = forward(a).real + dtype.type(gamma)
+        A = forward(a).real + dtype.type(gamma) + dtype.type(smooth) * gradient_power((size, size), dtype)
         half = np.arange(n) - n // 2
         b = cross[np.ix_(half, half)]
         step = 1 / np.abs(A).max()
@@ -350,10 +357,10 @@ def is_flat(gray: np.ndarray) -> bool:
     return bool(gray.std() <= 1e-6 * np.abs(gray).max())
 
 
-def begin(gray: np.ndarray, size: int, floor: float, size_of=fast_size) -> tuple[list[tuple[Scale, float]], list[Start]]:
+def begin(gray: np.ndarray, size: int, floor: float, variance: float, size_of=fast_size) -> tuple[list[tuple[Scale, float]], list[Start]]:
     """Scales up to half the resolution, and all starts as far as there, best first; gray is scaled to CONTRAST."""
     scales = schedule(size)
-    levels = [(Scale(resize(gray, zoom), n, size_of), zoom) for n, zoom in scales[:max(len(scales) - PRUNED, 1)]]
+    levels = [(Scale(resize(gray, zoom), n, size_of, variance * zoom**2), zoom) for n, zoom in scales[:max(len(scales) - PRUNED, 1)]]
     half = size // 2 | 1
     starts = [Start(lam, size if divisor == 1 else half) for lam, divisor in STARTS if divisor == 1 or half >= 5]
     for start in starts:
@@ -369,7 +376,7 @@ def estimate_size(y: np.ndarray, *, noise: float | None = None, size_of=fast_siz
     reach = 0
     if not is_flat(gray):
         scale = contrast(gray)
-        levels, starts = begin(gray * scale, largest, least(noise, scale), size_of)
+        levels, starts = begin(gray * scale, largest, least(noise, scale), (noise * scale) ** 2, size_of)
         k = starts[0].k
         offset = np.abs(np.arange(k.shape[0]) - k.shape[0] // 2)
         ring = np.maximum(offset[:, None], offset)
@@ -388,23 +395,25 @@ def estimate(y: np.ndarray, size: int, *, per_channel: bool = False, noise: floa
     if size % 2 == 0 or not 3 <= size <= 33 or min(y.shape[:2]) < max(size, 16) or not np.isfinite(y).any():
         raise ValueError("size must be odd, 3 to 33, the window at least 16 and the PSF size wide and high, with finite pixels")
     per_channel = per_channel and y.ndim == 3
-    delta = padded(np.ones((1, 1)), size)
+    delta, given = padded(np.ones((1, 1)), size), noise
     gray, noise = luminance(y, noise)
     if is_flat(gray):
         return Estimate(np.stack([delta] * 3, -1) if per_channel else delta, 0.0, noise)
     scale = contrast(gray)
     floor = least(noise, scale)
     lam = float(np.clip(floor, *LAM_TRIAL))
-    levels, starts = begin(gray * scale, size, floor, size_of)
+    variance = (noise * scale) ** 2
+    levels, starts = begin(gray * scale, size, floor, variance, size_of)
     middle, starts = len(levels), starts[:KEEP]
-    levels += [(Scale(resize(gray * scale, zoom), n, size_of), zoom) for n, zoom in schedule(size)[middle:]]
+    levels += [(Scale(resize(gray * scale, zoom), n, size_of, variance * zoom**2), zoom) for n, zoom in schedule(size)[middle:]]
     finest = levels[-1][0]
     for start in starts:
         start.descend(levels[middle:], floor)
         start.k = padded(start.k, size)
     best, *others = sorted(starts, key=lambda s: finest.energy(s.k))
-    k, cost = polish(finest, best.k, lam)
-    best.log[-1].update(size=size, rounds=ROUNDS + PASSES * len(WALKS) * WALK_ROUNDS)
+    k, *_ = finest.rounds(best.k, LAM_SETTLE * lam, SETTLE, 1, LAM_SETTLE * lam)
+    k, cost = polish(finest, k, lam)
+    best.log[-1].update(size=size, rounds=ROUNDS + SETTLE + PASSES * len(WALKS) * WALK_ROUNDS)
     k = centred(k)
     members = [fit_family(finest, k, cost + NEAR, family, lam) for family in FAMILIES]
     candidates = [k] + [member for member in members if member is not None]
@@ -413,11 +422,13 @@ def estimate(y: np.ndarray, size: int, *, per_channel: bool = False, noise: floa
     best_psf = candidates[int(np.argmin(score))]
     if gain < (SHARP_NARROW if psf.radius(best_psf) < NARROW else SHARP):
         return Estimate(np.stack([delta] * 3, -1) if per_channel else delta, 0.0, noise, best.log)
-    sure = confidence(gain, agreement(best_psf, others[0].k), (noise * scale) ** 2)
+    sure = confidence(gain, agreement(best_psf, others[0].k), variance)
     if per_channel:
         planes = []
         for channel in np.moveaxis(y, 2, 0):
+            own = noise_level(channel) if given is None else given
             channel = fill_holes(channel[..., None])[0][..., 0]
-            planes.append(polish(Scale(channel * contrast(channel), size, size_of), best_psf, lam)[0])
+            factor = contrast(channel)
+            planes.append(polish(Scale(channel * factor, size, size_of, (own * factor) ** 2), best_psf, lam)[0])
         best_psf = np.stack(planes, -1)
     return Estimate(best_psf, sure, noise, best.log)

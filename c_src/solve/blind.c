@@ -9,8 +9,9 @@
  *      (Cho, Lee, ACM TOG 28(5), 2009, eq. 9; Beck, Teboulle, SIAM J. Imaging Sci. 2(1), 2009).
  *
  * The normal equations of step 2 need the autocorrelation of grad x at lags below the PSF size alone, so one transform of the window builds them and
- * each iteration is a transform of twice the PSF size. Gradients within half a PSF of the frame are left out: what they are blurred with is not in the
- * window. The same formulas and constants as pyref/blind.py.
+ * each iteration is a transform of twice the PSF size. Gradients near the frame are left out, by weights that rise from 0 half a PSF inside it to 1 one
+ * and a half inside: what they are blurred with is not in the window, and a sharp edge of the weights would be taken for blur. The same formulas and
+ * constants as pyref/blind.py.
  */
 #include "solve/blind.h"
 
@@ -28,7 +29,7 @@
 #define BETA_TRIAL 16.0f /* of a trial */
 #define OFFLOAD (96 * 96) /* pixels of a level from which a device is faster in spite of the time that it takes to start a kernel */
 #define PRUNE 0.03f   /* of the peak, in dcv_blind_psf */
-#define ISLAND 0.05   /* of the sum: smaller islands of the PSF are noise */
+#define ISLAND 0.02   /* of the sum: smaller islands of the PSF are noise */
 enum { STEPS = 20, STEPS_FIT = 40 /* of the projected gradient */, SHIFT = 2 };
 static const float SCORE_LAMS[] = { 1e-3f, 4e-3f };
 
@@ -166,7 +167,7 @@ void dcv_blind_level_clear(dcv_blind_level *level)
 
 size_t dcv_blind_level_floats(const dcv_blind_level *level)
 {
-  return 4 * level->fft.plane + dcv_round_floats(2 * level->fft.columns) + dcv_round_floats(level->fft.height);
+  return 4 * level->fft.plane + dcv_round_floats(2 * level->fft.columns) + dcv_round_floats(level->fft.stride) + 2 * dcv_round_floats(level->fft.height);
 }
 
 void dcv_blind_level_use(dcv_blind_level *level, float *memory)
@@ -175,6 +176,7 @@ void dcv_blind_level_use(dcv_blind_level *level, float *memory)
   level->filled = memory, level->Y = memory + plane;
   level->slope_x = memory + 2 * plane, level->slope_y = memory + 3 * plane;
   level->dx = memory + 4 * plane, level->dy = level->dx + dcv_round_floats(2 * level->fft.columns);
+  level->across = level->dy + dcv_round_floats(level->fft.height), level->down = level->across + dcv_round_floats(level->fft.stride);
 }
 
 size_t dcv_blind_work_floats(const dcv_blind_level *finest)
@@ -206,13 +208,45 @@ DCV_SIMD static void slopes(const dcv_fft *fft, const float *restrict x, int x0,
   }
 }
 
+/* Weights of `count` places, of which the first `inside` are in the window, for a PSF of `size`: 0 within half of it of the frame, then a raised cosine as
+ * wide as it. */
+static void taper(float *weight, int count, int inside, int size)
+{
+  for(int i = 0; i < count; i++)
+  {
+    const float depth = (float)(DCV_MIN(i, inside - 1 - i) - size / 2) / (float)size;
+    const float s = sinf(1.57079633f * fminf(fmaxf(depth, 0.0f), 1.0f));
+    weight[i] = s * s;
+  }
+}
+
+/* plane <- scale times the weights times its values. */
+DCV_SIMD static void weigh(const dcv_blind_level *level, float scale, float *plane)
+{
+  const dcv_fft *fft = &level->fft;
+  for(int i = 0; i < fft->height; i++)
+  {
+    float *const row = plane + (size_t)i * fft->stride;
+    const float d = scale * level->down[i];
+    for(int j = 0; j < (int)fft->stride; j++) row[j] *= d * level->across[j];
+  }
+}
+
 void dcv_blind_level_prepare(dcv_blind_level *level, float *rows)
 {
   const dcv_fft *fft = &level->fft;
   dcv_boundary_extend(fft, level->filled, level->width, level->height, 0, 0);
   memcpy(level->Y, level->filled, sizeof(float) * fft->plane);
   dcv_fft_forward(fft, level->Y);
+  taper(level->across, (int)fft->stride, level->width, level->size);
+  taper(level->down, fft->height, level->height, level->size);
+  double across = 0.0, down = 0.0;
+  for(int j = 0; j < level->width; j++) across += level->across[j] * level->across[j];
+  for(int i = 0; i < level->height; i++) down += level->down[i] * level->down[i];
+  level->area = (float)(across * down);
   slopes(fft, level->filled, 0, 0, level->width - 1, level->height - 1, level->slope_x, level->slope_y);
+  weigh(level, 1.0f, level->slope_x);
+  weigh(level, 1.0f, level->slope_y);
   dcv_fft_forward(fft, level->slope_x);
   dcv_fft_forward(fft, level->slope_y);
   dcv_otf_difference(fft->width, fft->columns, rows);
@@ -355,8 +389,8 @@ static float wrapped(const dcv_fft *fft, const float *plane, int i, int j)
   return plane[(size_t)(i < 0 ? i + fft->height : i) * fft->stride + (j < 0 ? j + fft->width : j)];
 }
 
-/* min_k of the normal equations whose correlations are in work->a (auto) and work->b (cross), from the start k. */
-static void project(const dcv_blind_level *level, const dcv_blind_work *work, float *k, int n, float gamma, int steps, float prune)
+/* min_k of the normal equations whose correlations are in work->a (auto) and work->b (cross), plus gamma ||k||^2 + smooth ||grad k||^2, from the start k. */
+static void project(const dcv_blind_level *level, const dcv_blind_work *work, float *k, int n, float gamma, float smooth, int steps, float prune)
 {
   const dcv_fft *fft = &level->fft, *small = &level->small;
   const float scale = 1.0f / ((float)fft->width * fft->height), small_scale = 1.0f / ((float)small->width * small->height);
@@ -368,11 +402,14 @@ static void project(const dcv_blind_level *level, const dcv_blind_work *work, fl
   dcv_fft_forward(small, A);
   /* The autocorrelation is even, so its spectrum is real. */
   float largest = 0.0f;
+  float dx[4 * DCV_ESTIMATE_MAX], dy[4 * DCV_ESTIMATE_MAX];
+  dcv_otf_difference(small->width, small->columns, dx);
+  dcv_otf_difference(small->height, small->height, dy);
   for(int i = 0; i < small->height; i++)
     for(int j = 0; j < small->columns; j++)
     {
       float *const at = A + (size_t)i * small->stride + 2 * j;
-      at[0] = at[1] = at[0] + gamma;
+      at[0] = at[1] = at[0] + gamma + smooth * (dx[j] + dy[i]);
       largest = fmaxf(largest, fabsf(at[0]));
     }
   const float step = 1.0f / largest;
@@ -412,14 +449,15 @@ static void project(const dcv_blind_level *level, const dcv_blind_work *work, fl
 void dcv_blind_psf(const dcv_blind_level *level, const dcv_blind_work *work, float *k, int n)
 {
   const dcv_fft *fft = &level->fft;
-  const int h = n / 2 + 1;
-  slopes(fft, work->x, h, h, level->width - h, level->height - h, work->a, work->b);
+  slopes(fft, work->x, 0, 0, level->width - 1, level->height - 1, work->a, work->b);
+  weigh(level, 1.0f, work->a);
+  weigh(level, 1.0f, work->b);
   dcv_fft_forward(fft, work->a);
   dcv_fft_forward(fft, work->b);
   correlations(fft, level->slope_x, level->slope_y, work->a, work->b);
   dcv_fft_inverse(fft, work->a);
   dcv_fft_inverse(fft, work->b);
-  project(level, work, k, n, GAMMA, STEPS, PRUNE);
+  project(level, work, k, n, GAMMA, 0.0f, STEPS, PRUNE);
 }
 
 /* v <- |D|^p v, p = 1 + quarters / 4, on a spectrum. */
@@ -435,16 +473,6 @@ DCV_SIMD static void whiten(const dcv_fft *fft, const float *restrict dx, const 
       const float extra = quarters == 0 ? 1.0f : quarters == 2 ? root : sqrtf(root);
       v[row + j] *= sqrtf(power * extra);
     }
-  }
-}
-
-/* plane <- its values at x0 <= j < x1, y0 <= i < y1 times scale, 0 elsewhere. */
-static void cut(const dcv_fft *fft, float *plane, int x0, int y0, int x1, int y1, float scale)
-{
-  for(int i = 0; i < fft->height; i++)
-  {
-    float *row = plane + (size_t)i * fft->stride;
-    for(int j = 0; j < (int)fft->stride; j++) row[j] = i >= y0 && i < y1 && j >= x0 && j < x1 ? scale * row[j] : 0.0f;
   }
 }
 
@@ -468,7 +496,6 @@ void dcv_blind_fit(const dcv_blind_level *level, const dcv_blind_work *work, flo
 {
   const dcv_fft *fft = &level->fft;
   const float scale = 1.0f / ((float)fft->width * fft->height);
-  const int h = n / 2 + 1;
   memcpy(work->a, work->x, sizeof(float) * fft->plane);
   dcv_fft_forward(fft, work->a);
   memcpy(work->b, level->Y, sizeof(float) * fft->plane);
@@ -476,14 +503,14 @@ void dcv_blind_fit(const dcv_blind_level *level, const dcv_blind_work *work, flo
   whiten(fft, level->dx, level->dy, quarters, work->b);
   dcv_fft_inverse(fft, work->a);
   dcv_fft_inverse(fft, work->b);
-  cut(fft, work->a, h, h, level->width - h, level->height - h, scale);
-  cut(fft, work->b, 0, 0, level->width, level->height, scale);
+  weigh(level, scale, work->a);
+  weigh(level, scale, work->b);
   dcv_fft_forward(fft, work->a);
   dcv_fft_forward(fft, work->b);
   correlate(fft, work->a, work->b);
   dcv_fft_inverse(fft, work->a);
   dcv_fft_inverse(fft, work->b);
-  project(level, work, k, n, GAMMA_FIT, STEPS_FIT, prune);
+  project(level, work, k, n, GAMMA_FIT, level->variance * level->area, STEPS_FIT, prune);
 }
 
 void dcv_blind_clean(float *k, int n, float prune)

@@ -36,6 +36,9 @@ struct dcv_blind_level {
   float *filled;      /* the window, continued periodically */
   float *Y, *slope_x, *slope_y; /* spectra of it and of its gradient */
   float *dx, *dy;     /* |D|^2 = dx + dy; each value of dx twice, for real and imaginary part */
+  float variance;     /* of its noise; set before dcv_blind_level_prepare */
+  float area;         /* sum of the squared weights of step 2 */
+  float *across, *down; /* weight of a column and of a row in step 2: 0 at the frame, 1 inside */
   dcv_blind_device *device; /* or NULL */
 };
 
@@ -75,7 +78,7 @@ void dcv_blind_sharp(const dcv_blind_level *level, const dcv_blind_work *work, c
 /* Step 2: k becomes the PSF between work->x and the window; unchanged when nothing is left of it. */
 void dcv_blind_psf(const dcv_blind_level *level, const dcv_blind_work *work, float *k, int n);
 /* Step 2 with |D|^p in place of the gradient, p = 1 + quarters / 4, quarters 0, 1 or 2: more weight for fine structure, which the alternation recovers
- * last. `prune` as for dcv_blind_clean. */
+ * last; and with noise variance x area ||grad k||^2 more, since noise leaves the finest structure of the PSF open. `prune` as for dcv_blind_clean. */
 void dcv_blind_fit(const dcv_blind_level *level, const dcv_blind_work *work, float *k, int n, int quarters, float prune);
 /* `count` rounds of both; lam is divided by `decay` after each, down to `floor`. Returns the L1 change of the last one. `stop` is asked
  * after each round; NULL allowed. */

@@ -4,8 +4,9 @@
  * (family.h) compete by dcv_blind_energy:
  *
  *   1. each start (weight of the gradient count, support) runs from the coarsest scale to half the resolution; the best KEEP go on to full resolution;
- *   2. from the better one there the alternation walks on in several ways, of which the PSF of least dcv_blind_trial is kept (its fixed point is not its best
- *      PSF, since pictures have more gradients than the model); each family is searched for its member of least dcv_blind_trial;
+ *   2. the better one there settles at a constant weight; from it the alternation walks on in several ways, of which the PSF of least dcv_blind_trial is
+ *      kept (its fixed point is not its best PSF, since pictures have more gradients than the model); each family is searched for its member of least
+ *      dcv_blind_trial;
  *   3. the lowest energy among these wins, if it is lower than the delta's.
  *
  * Threads share out the scales, starts and scores; each is computed by one thread alone, so the bits do not depend on their number.
@@ -35,7 +36,8 @@ enum { DELTA = COUNT(STARTS), FAMILY, CANDIDATES = FAMILY + DCV_FAMILIES };
 
 /* Ways to look for the PSF at the end, see dcv_blind_fit. */
 static const struct { int quarters; float prune; } WALKS[] = { { 0, 0.03f }, { 2, 0.03f }, { 1, 0.01f } };
-enum { PASSES = 2, WALK_ROUNDS = 2, BEST = 3, SEARCH_PASSES = 3 };
+enum { SETTLE = 8 /* rounds */, PASSES = 2, WALK_ROUNDS = 2, BEST = 3, SEARCH_PASSES = 3 };
+#define LAM_SETTLE 3.0f /* weight of the rounds before the walks, relative to that of a trial */
 #define LAM_TRIAL_LEAST 4e-4f /* range of the weight of a trial, else as LAM_NOISE */
 #define LAM_TRIAL_MOST 1e-3f
 #define PRUNE 0.03f  /* for a mean of PSFs */
@@ -63,7 +65,7 @@ typedef struct estimation {
   candidate *candidates;
   int starts, second; /* second: of the two starts at full resolution the other one */
   bool fits[DCV_FAMILIES];
-  float lam_trial;
+  float lam_trial, variance; /* weight of a trial; variance of the noise of the window scaled to CONTRAST */
   int planned;            /* levels with transforms */
   int total, done, stop;  /* steps of progress */
 } estimation;
@@ -220,6 +222,7 @@ static void prepare(estimation *e, int i)
   const dcv_blind_level *finest = &e->level[e->levels - 1];
   const dcv_blind_work work = work_of(e);
   dcv_blind_resize(e->gray, finest->width, finest->height, finest->width, &e->level[i], work.x);
+  e->level[i].variance = e->variance * (float)(e->level[i].zoom * e->level[i].zoom);
   dcv_blind_level_prepare(&e->level[i], work.rows);
 }
 
@@ -405,7 +408,7 @@ static dcv_status line_up(estimation *e, int channels)
     e->total += (middle - (e->levels - own->scales)) * ROUNDS;
   }
   e->candidates[DELTA].k[size * size / 2] = 1.0f;
-  e->total += (channels == 3 ? 4 : 1) * PASSES * (COUNT(WALKS) * WALK_ROUNDS + 1) + 2 + DCV_FAMILIES;
+  e->total += (channels == 3 ? 4 : 1) * PASSES * (COUNT(WALKS) * WALK_ROUNDS + 1) + SETTLE + 2 + DCV_FAMILIES;
   return DCV_OK;
 }
 
@@ -453,9 +456,12 @@ static int compete(estimation *e, float floor)
       best = e->candidates[kept[0]].energy <= e->candidates[kept[1]].energy ? kept[0] : kept[1];
       e->second = kept[0] + kept[1] - best;
       candidate *const own = &e->candidates[best];
+      const dcv_blind_work work = work_of(e);
+      float lam = LAM_SETTLE * e->lam_trial;
+      dcv_blind_rounds(&e->level[e->levels - 1], &work, own->k, e->size, &lam, SETTLE, 1.0f, lam, step, e);
       const double cost = polish(e, own->k);
       own->size[own->scales - 1] = e->size;
-      own->rounds[own->scales - 1] += PASSES * COUNT(WALKS) * WALK_ROUNDS;
+      own->rounds[own->scales - 1] += SETTLE + PASSES * COUNT(WALKS) * WALK_ROUNDS;
       dcv_blind_centre(own->k, e->size);
       for(int f = 0; f < DCV_FAMILIES; f++)
         e->fits[f] = !stopped(e) && fit_family(e, own->k, cost + NEAR, f, e->candidates[FAMILY + f].k);
@@ -484,6 +490,7 @@ static dcv_status estimate(estimation *e, const dcv_params *params, const dcv_im
   DCV_TRY(line_up(e, psf->channels));
   memset(e->fits, 0, sizeof(e->fits));
   const float floor = least_lam(noise, scale);
+  e->variance = (float)(noise * scale * noise * scale);
   e->lam_trial = fminf(fmaxf(floor, LAM_TRIAL_LEAST), LAM_TRIAL_MOST);
   const int start = scale > 0.0 ? compete(e, floor) : 0;
   if(e->stop) return DCV_ERROR_CANCELLED;
@@ -500,8 +507,10 @@ static dcv_status estimate(estimation *e, const dcv_params *params, const dcv_im
   for(int c = 0; c < psf->channels && psf->channels == 3 && best != DELTA; c++)
   {
     const float alone[3] = { c == 0, c == 1, c == 2 };
-    double known = 1.0; /* the noise of a channel is not asked for */
-    if(load(e, window, alone, &known) <= 0.0) continue; /* a flat channel keeps the shared PSF */
+    double own = params->noise;
+    const double contrast = load(e, window, alone, &own);
+    if(contrast <= 0.0) continue; /* a flat channel keeps the shared PSF */
+    e->variance = (float)(own * contrast * own * contrast);
 #pragma omp parallel num_threads(1)
     {
       prepare(e, e->levels - 1);
