@@ -3,8 +3,8 @@
  * deconvolution: image operation for darktable that undoes a known or estimated blur.
  *
  * The picture is modelled, in linear light, as y = k * x + n. The PSF k is either described (Gaussian, disk, motion) or estimated once, on
- * full-resolution pixels of a sample window, and kept in the parameters together with noise and gradient measured there. All pipes restore with these
- * stored numbers, never with ones measured on the pixels at hand: so preview, tiles and export agree.
+ * full-resolution pixels of a sample window, and kept in the parameters together with noise, gradient and edge measured there. All pipes restore with
+ * these stored numbers, never with ones measured on the pixels at hand: so preview, tiles and export agree.
  *
  * At pipe scale s (roi_in->scale / piece->iscale) the core restores the reduced picture as it would be seen in the full one (dcv_params.scale); where the
  * blur is far below a pixel the picture passes through. Everything numerical is done by libdcv (dcv.h).
@@ -54,7 +54,7 @@
 #define dt_module_dt_version deconvolution_dt_version
 #endif
 
-DT_MODULE_INTROSPECTION(2, dt_iop_deconvolution_params_t)
+DT_MODULE_INTROSPECTION(3, dt_iop_deconvolution_params_t)
 
 typedef enum dt_iop_deconvolution_source_t
 {
@@ -104,12 +104,15 @@ typedef struct dt_iop_deconvolution_params_t
   float tolerance;         // $MIN: 0.0 $MAX: 10.0 $DEFAULT: 0.0 $DESCRIPTION: "tolerance"
   int measured_iterations; // $MIN: 0 $MAX: 1000 $DEFAULT: 0
   gboolean refocus;        // $DEFAULT: FALSE $DESCRIPTION: "only where this blur is found"
+  // since version 3
+  float measured_edge; // $MIN: 0.0 $MAX: 1000000.0 $DEFAULT: 0.0
 } dt_iop_deconvolution_params_t;
 
 G_STATIC_ASSERT(PSF_CODEC_VALUES <= 3268);
 
-// Versions differ in how far the struct goes: version 1 ends with the PSF.
+// Versions differ in how far the struct goes: version 1 ends with the PSF, version 2 with refocus.
 #define SIZE_1 offsetof(dt_iop_deconvolution_params_t, tolerance)
+#define SIZE_2 offsetof(dt_iop_deconvolution_params_t, measured_edge)
 
 // choices of dcv_params (params.def) that the module makes itself
 enum { DCV_ADMM = 0, DCV_OPENCL = 1 };
@@ -121,6 +124,8 @@ enum { DCV_ADMM = 0, DCV_OPENCL = 1 };
 #define LEAST_RADIUS 0.25f
 // Tables and threads' memory of the map where the blur is found (dcv.h).
 #define REFOCUS_BYTES ((12u + 15u * (unsigned)dt_get_num_threads()) << 20)
+// The core's limit (params.def).
+#define LARGEST_EDGE 1e6f
 // Sides of the sample used for estimation: more pixels add time and no information.
 #define LARGEST_SAMPLE 800
 #define LEAST_SAMPLE 64
@@ -213,11 +218,11 @@ compat_colorspace_t default_colorspace(dt_iop_module_t *self, dt_dev_pixelpipe_t
 
 int legacy_params(dt_iop_module_t *self, const void *const old_params, const int old_version, COMPAT_LEGACY_PARAMS_RESULT)
 {
-  if(old_version != 1) return 1;
-  dt_iop_deconvolution_params_t *p = COMPAT_LEGACY_RESULT(sizeof(dt_iop_deconvolution_params_t), 2);
+  if(old_version != 1 && old_version != 2) return 1;
+  dt_iop_deconvolution_params_t *p = COMPAT_LEGACY_RESULT(sizeof(dt_iop_deconvolution_params_t), 3);
   if(!p) return 1;
   memset(p, 0, sizeof(*p)); // 0 is the default of what has been added
-  memcpy(p, old_params, SIZE_1);
+  memcpy(p, old_params, old_version == 1 ? SIZE_1 : SIZE_2);
   return 0;
 }
 
@@ -244,7 +249,7 @@ static gboolean _params_sane(const dt_iop_deconvolution_params_t *p)
                   && _in(p->radius, 0.5f, 20.0f) && _in(p->length, 1.0f, 60.0f) && _in(p->angle, -90.0f, 90.0f) && _in(p->noise, 0.0f, 0.2f)
                   && _in(p->clipping, 0.0f, 16.0f) && _in(p->measured_noise, 0.0f, 1.0f) && _in(p->measured_gradient, 0.0f, 1000.0f) && _in(p->confidence, 0.0f, 1.0f)
                   && _in(p->tolerance, 0.0f, 10.0f) && p->measured_iterations >= 0 && p->measured_iterations <= 1000
-                  && (p->refocus == FALSE || p->refocus == TRUE);
+                  && (p->refocus == FALSE || p->refocus == TRUE) && _in(p->measured_edge, 0.0f, LARGEST_EDGE);
   for(int k = 0; k < 4; k++) sane = sane && _in(p->window[k], 0.0f, 1.0f);
   return sane;
 }
@@ -291,6 +296,7 @@ static void _core_params(const dt_iop_deconvolution_params_t *p, dcv_params *cor
     core->iterations = p->measured_iterations;
   core->noise = _known(p->noise) > 0.0f ? p->noise : _known(p->measured_noise);
   core->gradient = _known(p->measured_gradient);
+  core->edge = _known(p->measured_edge); // 0: none
   core->saturation = _known(p->clipping);
 }
 
@@ -675,7 +681,7 @@ static const char *_learn(estimate_t *e, const dcv_image *sample)
   dcv_params core;
   _core_params(p, &core);
   core.noise = _known(p->noise); // 0: measured on this sample
-  core.gradient = 0.0f;
+  core.gradient = core.edge = 0.0f;
   core.planning = 0; // many sizes, each used for a moment
   dcv_psf psf = { .data = values };
   dcv_status status = DCV_OK;
@@ -698,6 +704,7 @@ static const char *_learn(estimate_t *e, const dcv_image *sample)
   {
     p->measured_noise = core.noise;
     p->measured_gradient = core.gradient;
+    p->measured_edge = fminf(core.edge, LARGEST_EDGE);
     p->measured_iterations = _stops(p) ? core.iterations : 0;
     if(e->psf_wanted)
     {
@@ -782,6 +789,7 @@ static gboolean _estimate_finish(gpointer user)
     {
       p->measured_noise = e->params.measured_noise;
       p->measured_gradient = e->params.measured_gradient;
+      p->measured_edge = e->params.measured_edge;
       p->measured_iterations = e->params.measured_iterations;
       if(e->psf_wanted)
       {

@@ -17,7 +17,7 @@ import xmp
 from conftest import NOISE, SIGMA, Darktable, install, psnr, to_linear, to_srgb
 from scipy.ndimage import gaussian_filter
 
-from dcv.cli.xmp_params import LAYOUT_1, STORED_VALUES
+from dcv.cli.xmp_params import LAYOUT_1, LAYOUT_2, STORED_VALUES
 
 KNOWN = {"source": "gaussian", "sigma": SIGMA, "measured_noise": NOISE, "measured_gradient": 0.06}
 STORED = xmp.pack(np.ones((5, 5)))
@@ -82,14 +82,15 @@ def test_stored_psf_equals_described_one(export):
     assert psnr(three, stored) > 36
 
 
-def test_same_pixels_as_the_core(export):
+@pytest.mark.parametrize("edge", [0.0, 0.6])
+def test_same_pixels_as_the_core(export, edge):
     """The module's input, taken from an export with the blur unknown, restored by the core: the export with the blur known."""
     dcv = pytest.importorskip("dcv")
     before, _ = export("blurred.tif", xmp.pack())
-    after, _ = export("blurred.tif", xmp.pack(**KNOWN))
+    after, _ = export("blurred.tif", xmp.pack(**KNOWN, measured_edge=edge))
     x = np.arange(-6, 7)
     psf = np.exp(-(x[:, None] ** 2 + x**2) / (2 * SIGMA**2))
-    core = dcv.deconvolve(before, psf, channel_axis=-1, noise=NOISE, gradient=0.06)
+    core = dcv.deconvolve(before, psf, channel_axis=-1, noise=NOISE, gradient=0.06, edge=edge)
     # the conversions to Lab and back that darktable makes behind the module, on both exports
     np.testing.assert_allclose(after, core, atol=5e-4)
 
@@ -102,10 +103,11 @@ def test_same_pixels_as_the_core(export):
         xmp.spoilt("sigma", -1.0, source="gaussian"),
         xmp.spoilt("radius", float("inf"), source="disk"),
         xmp.spoilt("source", 5),
-        xmp.pack(**KNOWN)[:-4] + b"\2\0\0\0",
+        xmp.pack(**KNOWN)[:-8] + b"\2" + b"\0" * 7,
+        xmp.pack(**KNOWN)[:-4] + struct.pack("<f", float("nan")),
         b"\xff" * xmp.LAYOUT.size,
     ],
-    ids=["psf", "nan", "negative", "infinite", "source", "refocus", "ones"],
+    ids=["psf", "nan", "negative", "infinite", "source", "refocus", "edge", "ones"],
 )
 def test_damaged_parameters_pass_the_picture_through(export, params):
     plain, _ = export("blurred.tif", xmp.pack())
@@ -118,7 +120,7 @@ def test_damaged_parameters_pass_the_picture_through(export, params):
 def test_vanishing_measurements_count_as_none(export, value):
     """Values that would overflow the data weight, among them ones that some threads take for 0."""
     unknown, _ = export("blurred.tif", xmp.pack(source="gaussian"))
-    vanishing = xmp.pack(source="gaussian", measured_gradient=value, measured_noise=value, noise=value, clipping=value)
+    vanishing = xmp.pack(source="gaussian", measured_gradient=value, measured_noise=value, measured_edge=value, noise=value, clipping=value)
     pixels, _ = export("blurred.tif", vanishing)
     np.testing.assert_array_equal(pixels, unknown)
 
@@ -129,10 +131,11 @@ def test_wrong_size_of_parameters(export, size):
     assert "version mismatch" in log or size == 0
 
 
-def test_parameters_of_version_1(export):
-    """Older histories go on: the struct ended with the PSF."""
+@pytest.mark.parametrize("version, size", [(1, LAYOUT_1.size), (2, LAYOUT_2.size)])
+def test_parameters_of_earlier_versions(export, version, size):
+    """Older histories go on: the struct ended with the PSF, then before the edge."""
     new, _ = export("blurred.tif", xmp.pack(**KNOWN))
-    old, _ = export("blurred.tif", xmp.pack(**KNOWN)[: LAYOUT_1.size], version=1)
+    old, _ = export("blurred.tif", xmp.pack(**KNOWN)[:size], version=version)
     np.testing.assert_array_equal(old, new)
 
 
@@ -174,7 +177,7 @@ def test_random_parameters(darktable, tmp_path, count):
     folder.mkdir()
     out.mkdir()  # darktable-cli takes an existing folder only
     random = np.random.default_rng(count)
-    good = [xmp.pack(**KNOWN), xmp.pack(np.ones((5, 5)), blur=1), xmp.pack(source="motion"), xmp.pack(source="disk", noise=0.01)]
+    good = [xmp.pack(**KNOWN), xmp.pack(np.ones((5, 5)), blur=1), xmp.pack(source="motion"), xmp.pack(source="disk", noise=0.01, measured_edge=1)]
     for i in range(count):
         blob = bytearray(random.bytes(xmp.LAYOUT.size) if i % 10 == 0 else good[i % 4])
         for _ in range(random.integers(1, 5)):  # few wrong bytes among good ones, so that much of the module runs

@@ -47,6 +47,7 @@ def test_estimate_from_a_picked_window(prefix, pictures, tmp_path):
     plane = found["psf"]
     assert plane.shape == (9, 9)
     assert NOISE / 2 < found["measured_noise"] < 2 * NOISE
+    assert found["measured_edge"] > 0
     y, x = np.mgrid[:9, :9]
     spread = np.sqrt((plane * ((x - (plane * x).sum()) ** 2 + (y - (plane * y).sum()) ** 2)).sum() / 2)
     assert 0.6 * SIGMA < spread < 1.5 * SIGMA

@@ -121,7 +121,7 @@ def test_struct_round_trip(channels: int) -> None:
     psf = dcv.psf.normalise(np.random.default_rng(1).random((33, 33, 3)[: 2 + (channels == 3)]))
     values = {"priority": -0.25, "flavour": "best", "noise": 0.125, "iterations": 12, "blur": int(channels == 3), "window": (0.0, 0.25, 0.5, 1.0)}
     data = xmp_params.pack(psf, **values)
-    assert len(data) == 6636
+    assert len(data) == 6640
     fields = xmp_params.unpack(xmp_params.decode(xmp_params.encode(data)))
     assert {name: fields[name] for name in values} == values
     # 16 bits a value
@@ -139,7 +139,7 @@ def test_struct_has_the_layout_of_the_module(root: Path) -> None:
     before = [name for name in xmp_params.FIELDS if name not in xmp_params.BEHIND]
     assert names == [*before, "psf_size", "psf_channels", "psf_check", "psf", *xmp_params.BEHIND]
     codes = "".join({"float": "f", "unsigned int": "I", "uint16_t": "H"}.get(kind, "i") * int(count[1:-1] or 1 if count else 1) for kind, _, count, _ in declared)
-    assert codes == "iifffffiffffiifffffiiI" + "H" * 3268 + "fii"
+    assert codes == "iifffffiffffiifffffiiI" + "H" * 3268 + "fiif"
     assert struct.calcsize("<" + codes) == xmp_params.LAYOUT.size
     for _, name, _, comment in declared:
         limits = re.findall(r"\$(?:MIN|MAX): ([-\d.]+)", comment)
@@ -187,8 +187,8 @@ PSF_START = xmp_params.LAYOUT_1.size - 2 * 3268
         ("gz02*%", "damaged"),
         ("gz02" + base64.b64encode(b"no zlib").decode(), "damaged"),
         ("gz02" + base64.b64encode(zlib.compress(GOOD)[:-9]).decode(), "too early"),
-        (xmp_params.encode(GOOD[:-4]), "6632 bytes"),
-        (xmp_params.encode(GOOD + b"\0"), "6637 bytes"),
+        (xmp_params.encode(GOOD[:-8]), "6632 bytes"),
+        (xmp_params.encode(GOOD + b"\0"), "6641 bytes"),
         (xmp_params.encode(flipped(GOOD, PSF_START)), "checksum"),
         (xmp_params.encode(b"\xff" * len(GOOD)), "source"),
         ("0123x", "damaged"),
@@ -211,20 +211,21 @@ def test_damaged_parameters(text: str, reason: str, run, tmp_path: Path) -> None
     assert shown(run, path)["radius"] == 2
 
 
-def test_parameters_of_version_1(run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version, size", [(1, xmp_params.LAYOUT_1.size), (2, xmp_params.LAYOUT_2.size)])
+def test_parameters_of_earlier_versions(version: int, size: int, run, tmp_path: Path) -> None:
     """Read, and written as the present version when edited."""
     path = tmp_path / "a.xmp"
-    path.write_text(old_sidecar(("deconvolution", 1, xmp_params.encode(GOOD[: xmp_params.LAYOUT_1.size]), 0)))
+    path.write_text(old_sidecar(("deconvolution", version, xmp_params.encode(GOOD[:size]), 0)))
     run("write", path, "--priority", 0.5, "--refocus", "--overwrite")
     step = Sidecar(path.read_bytes()).step()
-    assert step and step.element.own("modversion") == "2"
+    assert step and step.element.own("modversion") == "3"
     assert step.params() == xmp_params.pack(np.ones((3, 3)), priority=0.5, refocus=1)
 
 
 def test_parameters_of_another_version(run, tmp_path: Path) -> None:
     path = tmp_path / "a.xmp"
-    path.write_text(old_sidecar(("deconvolution", 3, xmp_params.encode(GOOD), 0)))
-    assert "version 3" in run("show", path, code=1)[1]
+    path.write_text(old_sidecar(("deconvolution", 4, xmp_params.encode(GOOD), 0)))
+    assert "version 4" in run("show", path, code=1)[1]
 
 
 # ---- sidecars --------------------------------------------------------------------------------------------------------------------------
@@ -236,7 +237,7 @@ def test_new_sidecar(run, tmp_path: Path, shaken: Path) -> None:
     run("write", picture, "--psf", shaken, "--priority", 0.5, "--flavour", "best", "--noise", 0.01)
     path = tmp_path / "a.raw.xmp"
     (step,) = history(path.read_bytes())
-    assert (step["num"], step["operation"], step["enabled"], step["modversion"]) == ("0", "deconvolution", "1", "2")
+    assert (step["num"], step["operation"], step["enabled"], step["modversion"]) == ("0", "deconvolution", "1", "3")
     about = description(path.read_bytes())
     assert (about["history_end"], about["iop_order_version"], about["xmp_version"]) == ("1", "2", "5")
     told = shown(run, path)
@@ -307,7 +308,7 @@ def test_replace_keeps_what_is_not_said(run, tmp_path: Path, shaken: Path) -> No
     path = tmp_path / "a.raw.xmp"
     first = xmp_params.encode(xmp_params.pack(source="disk", radius=4.0))
     second = xmp_params.encode(xmp_params.pack(dcv.psf.load(shaken), priority=0.5, measured_noise=0.003))
-    before = old_sidecar(("deconvolution", 2, first, 0), ("deconvolution", 2, second, 3), EXPOSURE).replace('enabled="1"', 'enabled="0"')
+    before = old_sidecar(("deconvolution", 3, first, 0), ("deconvolution", 3, second, 3), EXPOSURE).replace('enabled="1"', 'enabled="0"')
     path.write_text(before)
     told = shown(run, path)
     assert (told["num"], told["instance"], told["enabled"], told["priority"]) == (1, 3, False, 0.5)
@@ -456,6 +457,26 @@ def test_measure(run, folder: Path, tmp_path: Path) -> None:
     assert shown(run, path)["measured_noise"] == 0
 
 
+def test_measure_a_star_on_an_even_ground(run, tmp_path: Path) -> None:
+    """Unclipped, it is steeper than the gradient tells: its edge counts, and what the sidecar holds restores it as the command line does."""
+    y, x = np.mgrid[-64:64, -64:64]
+    star = 0.1 + 0.7 * np.exp(-(x**2 + y**2) / (2 * SIGMA**2))
+    linear = np.float32(np.clip(star[:, :, None] + np.random.default_rng(1).normal(0, NOISE, (128, 128, 3)), 0, 1))
+    picture, path = tmp_path / "star.tif", tmp_path / "star.xmp"
+    tifffile.imwrite(picture, linear, photometric="rgb")
+    run("write", picture, "--gaussian", SIGMA, "-q", "-o", path)
+    told = shown(run, path)
+    assert told["measured_edge"] > 3 * told["measured_gradient"] > 0
+    given = {"noise": told["measured_noise"], "gradient": told["measured_gradient"]}
+    own, stored, without = (
+        dcv.deconvolve(linear, dcv.psf.gaussian(SIGMA), channel_axis=-1, **values) for values in ({}, {**given, "edge": told["measured_edge"]}, given)
+    )
+    np.testing.assert_allclose(stored, own, atol=1e-5)
+    assert np.abs(without - own).max() > 0.01
+    run("write", path, "--priority", 0.5, "--no-measure", "--overwrite")
+    assert shown(run, path)["measured_edge"] == told["measured_edge"]
+
+
 @pytest.fixture(scope="module")
 def cli(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
     """darktable-cli with the module, installed by the project's own script."""
@@ -517,7 +538,7 @@ def test_darktable_restores_with_the_sidecar(run, export, root: Path, folder: Pa
     step = Sidecar(new.read_bytes()).step()
     assert step
     fields = xmp_params.unpack(step.params())
-    known = {name: fields[name] for name in ("source", "sigma", "measured_noise", "measured_gradient")}
+    known = {name: fields[name] for name in ("source", "sigma", "measured_noise", "measured_gradient", "measured_edge")}
     sidecar = module_test(root, "xmp").sidecar
     off.write_text(sidecar(xmp_params.pack(), 3))
     on.write_text(sidecar(xmp_params.pack(**known), 3))

@@ -73,7 +73,7 @@ def read_step(path: Path) -> tuple[Sidecar, Step, dict[str, Any]]:
 
 
 def measure_picture(path: Path, psf: np.ndarray, report: Report) -> dict[str, float]:
-    """Noise and gradient of a picture, as the module measures them on its sample; here on the whole picture."""
+    """Noise, gradient and edge of a picture, as the module measures them on its sample; here on the whole picture."""
     picture = pictures.read(path)
     for note in picture.notes:
         report.note(f"{path}: {note}")
@@ -82,7 +82,7 @@ def measure_picture(path: Path, psf: np.ndarray, report: Report) -> dict[str, fl
     planes = psf_ready(psf, channels)
     values = core_params.make(channels=channels, noise=coding_noise(picture).get("noise"))
     check(lib.dcv_params_resolve(values, image_struct(array), psf_struct(planes), ffi.NULL))
-    return {"measured_noise": float(values.noise), "measured_gradient": float(values.gradient)}
+    return {"measured_noise": float(values.noise), "measured_gradient": float(values.gradient), "measured_edge": float(values.edge)}
 
 
 def chosen_psf(psf_path: Path | None, gaussian: float | None, disk: float | None, motion: tuple[float, float] | None) -> dict[str, Any]:

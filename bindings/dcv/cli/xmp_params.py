@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Parameters of darktable's deconvolution module, versions 1 and 2: the struct of c_src/darktable/deconvolution.c as bytes and as text.
+"""Parameters of darktable's deconvolution module, versions 1 to 3: the struct of c_src/darktable/deconvolution.c as bytes and as text.
 
 The PSF is stored as in c_src/darktable/psf_codec.c: the used square only, each channel scaled to a peak of 65535, with a checksum.
 """
@@ -17,12 +17,13 @@ import numpy as np
 import dcv
 
 OPERATION = "deconvolution"
-VERSION = 2
+VERSION = 3
 SOURCES = ("estimated", "gaussian", "disk", "motion", "none")
 FLAVOURS = ("fast", "normal", "best")
 LARGEST_PSF = 33  # side in pixels
 LAYOUT_1 = struct.Struct("<ii4ffi4fii5fiiI3268H")  # little-endian; the array is one longer than 3 * 33**2, for its alignment
-LAYOUT = struct.Struct(LAYOUT_1.format + "fii")  # version 2 goes on behind the PSF
+LAYOUT_2 = struct.Struct(LAYOUT_1.format + "fii")  # goes on behind the PSF
+LAYOUT = struct.Struct(LAYOUT_2.format + "f")
 STORED_VALUES = 3268
 LONGEST_TEXT = 1 << 24  # bytes that a decoded text may have: more than any module's parameters
 
@@ -47,8 +48,9 @@ FIELDS: dict[str, tuple[Any, float, float]] = {
     "tolerance": (0.0, 0, 10),
     "measured_iterations": (0, 0, 1000),
     "refocus": (0, 0, 1),
+    "measured_edge": (0.0, 0, 1e6),
 }
-BEHIND = ("tolerance", "measured_iterations", "refocus")  # those behind the PSF, all 0 in a struct of version 1
+BEHIND = ("tolerance", "measured_iterations", "refocus", "measured_edge")  # those behind the PSF, 0 where an older struct ends
 NAMED = {"source": SOURCES, "flavour": FLAVOURS}
 
 
@@ -121,8 +123,8 @@ def pack(psf: np.ndarray | None = None, **values: Any) -> bytes:
 
 def unpack(data: bytes) -> dict[str, Any]:
     """The fields of a struct, as for `pack`, with "psf" None or (n, n[, 3]) of sum 1; XmpError for bytes that the module would refuse."""
-    if len(data) == LAYOUT_1.size:
-        data += bytes(LAYOUT.size - LAYOUT_1.size)
+    if len(data) in (LAYOUT_1.size, LAYOUT_2.size):
+        data += bytes(LAYOUT.size - len(data))
     if len(data) != LAYOUT.size:
         raise XmpError(f"damaged parameters: {len(data)} bytes in place of {LAYOUT.size}")
     values = list(LAYOUT.unpack(data))
