@@ -11,12 +11,13 @@ Model y = k * x + n on the window, k >= 0, sum k = 1; x unknown. Coarse to fine,
 
 Deviations: the normal equations of step 2 need the autocorrelation of grad x at lags below the PSF size alone, so one transform of the
 window builds them and each iteration is a transform of twice the PSF size; gradients near the frame are left out, by weights that rise from
-0 half a PSF inside it to 1 one and a half inside: what they are blurred with is not in the window, and a sharp edge of the weights would be
-taken for blur; lam is relative to the window's contrast, and falls while the PSF is found.
+0 half a PSF inside it to 1 further in: what they are blurred with is not in the window, and a sharp edge of the weights would be taken for
+blur; lam is relative to the window's contrast, and falls while the PSF is found.
 
 Several starts (gradient weight, support) run to half the resolution, where `energy` keeps the best KEEP. The better one at full
-resolution settles at a constant weight; from it the alternation walks on in several ways, of which the PSF of least `trial` is kept (`polish`): its fixed point is not its best PSF, since
-pictures have more gradients than the model. The result competes with families of few parameters (`fit_family`), by `energy`.
+resolution settles at a constant weight; from it the alternation walks on in several ways, of which the PSF of least `trial` is kept
+(`polish`): its fixed point is not its best PSF, since pictures have more gradients than the model. The result competes with families of few
+parameters (`fit_family`), by `energy`.
 """
 
 from __future__ import annotations
@@ -89,9 +90,12 @@ def gradient(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def taper(count: int, n: int) -> np.ndarray:
-    """Weights of `count` places for a PSF of size n: 0 within half of it of the frame, then a raised cosine as wide as it."""
+    """Weights of `count` places for a PSF of size n: 0 within half of it of the frame, then a raised cosine as wide as it.
+
+    Or as an eighth of the window if that is less.
+    """
     i = np.arange(count)
-    return np.sin(np.pi / 2 * np.clip((np.minimum(i, count - 1 - i) - n // 2) / n, 0, 1)) ** 2
+    return np.sin(np.pi / 2 * np.clip((np.minimum(i, count - 1 - i) - n // 2) / min(n, count / 8), 0, 1)) ** 2
 
 
 def clean(k: np.ndarray, prune: float = PRUNE, island: float = ISLAND) -> np.ndarray:

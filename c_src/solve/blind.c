@@ -9,8 +9,8 @@
  *      (Cho, Lee, ACM TOG 28(5), 2009, eq. 9; Beck, Teboulle, SIAM J. Imaging Sci. 2(1), 2009).
  *
  * The normal equations of step 2 need the autocorrelation of grad x at lags below the PSF size alone, so one transform of the window builds them and
- * each iteration is a transform of twice the PSF size. Gradients near the frame are left out, by weights that rise from 0 half a PSF inside it to 1 one
- * and a half inside: what they are blurred with is not in the window, and a sharp edge of the weights would be taken for blur. The same formulas and
+ * each iteration is a transform of twice the PSF size. Gradients near the frame are left out, by weights that rise from 0 half a PSF inside it to 1
+ * further in: what they are blurred with is not in the window, and a sharp edge of the weights would be taken for blur. The same formulas and
  * constants as pyref/blind.py.
  */
 #include "solve/blind.h"
@@ -209,12 +209,13 @@ DCV_SIMD static void slopes(const dcv_fft *fft, const float *restrict x, int x0,
 }
 
 /* Weights of `count` places, of which the first `inside` are in the window, for a PSF of `size`: 0 within half of it of the frame, then a raised cosine as
- * wide as it. */
+ * wide as it, or as an eighth of the window if that is less. */
 static void taper(float *weight, int count, int inside, int size)
 {
+  const float ramp = fminf((float)size, (float)inside / 8.0f);
   for(int i = 0; i < count; i++)
   {
-    const float depth = (float)(DCV_MIN(i, inside - 1 - i) - size / 2) / (float)size;
+    const float depth = (float)(DCV_MIN(i, inside - 1 - i) - size / 2) / ramp;
     const float s = sinf(1.57079633f * fminf(fmaxf(depth, 0.0f), 1.0f));
     weight[i] = s * s;
   }

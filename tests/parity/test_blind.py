@@ -219,8 +219,9 @@ def test_whole_estimate(n: int) -> None:
     assert result.confidence == pytest.approx(expected.confidence, abs=0.03)
     assert list(result.scale_size)[: result.scales] == [scale["size"] for scale in expected.scales]
     assert list(result.scale_rounds)[: result.scales] == [scale["rounds"] for scale in expected.scales]
-    # Of the start that went furthest: another one would have changed otherwise. Measured up to 5e-3.
-    assert list(result.scale_change)[: result.scales] == pytest.approx([scale["change"] for scale in expected.scales], abs=0.01)
+    # Of the start that went furthest: another one would have changed otherwise. An island at the threshold that one alone drops counts twice: lost here,
+    # and shared out among the rest. Measured up to 0.023.
+    assert list(result.scale_change)[: result.scales] == pytest.approx([scale["change"] for scale in expected.scales], abs=2 * blind.ISLAND)
 
 
 def test_a_family_wins() -> None:
