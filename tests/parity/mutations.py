@@ -174,6 +174,8 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("- b[at]), 0.0f)", "+ b[at]), 0.0f)"),
         ("k[i] < prune * peak", "k[i] > prune * peak"),
         ("power = dx[j] + d", "power = dx[j] - d"),
+        ("inside - 1 - i) - size / 2", "inside - 1 - i) + size / 2"),
+        ("+ gamma + smooth *", "+ gamma - smooth *"),
         ("xr * yi - xi * yr", "xr * yi + xi * yr"),
         ("mass[label[i]] < least", "mass[label[i]] > least"),
         ("moved[(i - dy) * n + j - dx]", "moved[(i + dy) * n + j - dx]"),
