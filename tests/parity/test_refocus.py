@@ -40,9 +40,11 @@ def composite(psf: np.ndarray, rows: int = 160, cols: int = 200) -> tuple[np.nda
 
 
 PSFS = {"disk": dcv.psf.disk(3), "motion": dcv.psf.motion(9, 30), "Gaussian": dcv.psf.gaussian(1.5, 11)}
+LOPSIDED = np.triu(np.outer(np.arange(1, 8), np.arange(7, 0, -1))).astype(np.float32)  # no symmetry hides the direction of a correlation
+ALL = {**PSFS, "lopsided": LOPSIDED / LOPSIDED.sum()}
 
 
-@pytest.mark.parametrize("psf", PSFS.values(), ids=PSFS)
+@pytest.mark.parametrize("psf", ALL.values(), ids=ALL)
 def test_kernels_and_constants(psf):
     lib, ffi = _ops.load().lib, _ops.load().ffi
     own, fitted = refocus.bands(), refocus.matched(psf)
@@ -66,7 +68,7 @@ def test_kernels_and_constants(psf):
     lib.dcv_refocus_bank_clear(bank)
 
 
-@pytest.mark.parametrize("psf", PSFS.values(), ids=PSFS)
+@pytest.mark.parametrize("psf", ALL.values(), ids=ALL)
 @pytest.mark.parametrize("shape", [(160, 200), (61, 83), (1, 40), (700, 40)])
 def test_parity(psf, shape):
     y = composite(psf, *shape)[0]
