@@ -25,7 +25,8 @@ int dcv_boundary_gap(int radius, int halo);
 int dcv_boundary_edge(int gap);
 
 /* Non-finite values of the data_width x data_height pixels at the plane's origin are replaced, pass by pass, by the mean of their known neighbours
- * (of eight; values of the pass before), 1, 2, 4 and 8 pixels away in 8 passes each; those further than 120 pixels from data become 0. scratch: fft->plane floats. Returns their number. */
+ * (of eight; values of the pass before), 1, 2, 4 and 8 pixels away in 8 passes each; those further than 120 pixels from data become 0. scratch:
+ * fft->plane floats. Returns their number. */
 long dcv_boundary_fill_holes(const dcv_fft *fft, float *plane, int data_width, int data_height, float *scratch);
 
 /* Fills the gap: along columns, then along the rows of the result. `edge` pixels (edge_x in rows, edge_y in columns) beyond the last value repeat it, as

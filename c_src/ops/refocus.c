@@ -285,8 +285,8 @@ static void tile_box(const dcv_fft *fft, int q, float *a, float *rest)
   }
 }
 
-/* The real spectrum of an even side x side kernel, height x columns floats. plane: scratch. */
-static void kernel_spectrum(const dcv_fft *fft, const float *kernel, int side, float *plane, float *spectrum)
+/* plane <- spectrum of a side x side kernel, its centre in the middle, divided by the pixels of the plane. */
+static void kernel_transfer(const dcv_fft *fft, const float *kernel, int side, float *plane)
 {
   const int half = side / 2;
   memset(plane, 0, sizeof(float) * fft->plane);
@@ -297,6 +297,12 @@ static void kernel_spectrum(const dcv_fft *fft, const float *kernel, int side, f
       plane[(size_t)y * fft->stride + x] += kernel[i * side + j] / ((float)fft->width * fft->height);
     }
   dcv_fft_forward(fft, plane);
+}
+
+/* The same of an even kernel, which is real: height x columns floats. plane: scratch. */
+static void kernel_spectrum(const dcv_fft *fft, const float *kernel, int side, float *plane, float *spectrum)
+{
+  kernel_transfer(fft, kernel, side, plane);
   for(int i = 0; i < fft->height; i++)
     for(int j = 0; j < fft->columns; j++) spectrum[(size_t)i * fft->columns + j] = plane[(size_t)i * fft->stride + 2 * j];
 }
@@ -480,7 +486,7 @@ dcv_status dcv_refocus_evidence(const dcv_image *in, int channels, const dcv_psf
 /* The transfer functions of the PSF and of the linear restoration, one plane each for every channel of the PSF, divided by the pixels of a tile. */
 static dcv_status make_transfers(const dcv_fft *fft, const dcv_psf *psf, float noise, float *transfers)
 {
-  const int side = matched_side(psf->size), half = side / 2;
+  const int side = matched_side(psf->size);
   const float pixels = (float)fft->width * fft->height;
   dcv_fft large;
   DCV_TRY(dcv_fft_init(&large, side, side, 0));
@@ -499,14 +505,7 @@ static dcv_status make_transfers(const dcv_fft *fft, const dcv_psf *psf, float n
         v[0] *= (float)scale, v[1] *= -(float)scale;
       }
     windowed(&large, plane, false, kernel);
-    memset(linear, 0, sizeof(float) * fft->plane);
-    for(int i = 0; i < side; i++)
-      for(int j = 0; j < side; j++)
-      {
-        const int y = (i - half + fft->height) % fft->height, x = (j - half + fft->width) % fft->width;
-        linear[(size_t)y * fft->stride + x] += kernel[i * side + j] / pixels;
-      }
-    dcv_fft_forward(fft, linear);
+    kernel_transfer(fft, kernel, side, linear);
   }
   dcv_release(plane);
   dcv_release(kernel);

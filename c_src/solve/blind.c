@@ -191,23 +191,6 @@ void dcv_blind_work_use(dcv_blind_work *work, const dcv_blind_level *finest, flo
   work->small = work->rows + dcv_round_floats(4 * (size_t)finest->fft.stride);
 }
 
-/* Differences x(i, j + 1) - x(i, j) and x(i + 1, j) - x(i, j) at x0 <= j < x1, y0 <= i < y1, 0 elsewhere. */
-DCV_SIMD static void slopes(const dcv_fft *fft, const float *restrict x, int x0, int y0, int x1, int y1, float *restrict gx, float *restrict gy)
-{
-  const size_t stride = fft->stride;
-  memset(gx, 0, sizeof(float) * fft->plane);
-  memset(gy, 0, sizeof(float) * fft->plane);
-  for(int i = y0; i < y1; i++)
-  {
-    const size_t row = i * stride;
-    for(int j = x0; j < x1; j++)
-    {
-      gx[row + j] = x[row + j + 1] - x[row + j];
-      gy[row + j] = x[row + stride + j] - x[row + j];
-    }
-  }
-}
-
 /* Weights of `count` places, of which the first `inside` are in the window, for a PSF of `size`: 0 within half of it of the frame, then a raised cosine as
  * wide as it, or as an eighth of the window if that is less. */
 static void taper(float *weight, int count, int inside, int size)
@@ -233,6 +216,25 @@ DCV_SIMD static void weigh(const dcv_blind_level *level, float scale, float *pla
   }
 }
 
+/* Weighted differences x(i, j + 1) - x(i, j) and x(i + 1, j) - x(i, j) within the window, 0 elsewhere. */
+DCV_SIMD static void slopes(const dcv_blind_level *level, const float *restrict x, float *restrict gx, float *restrict gy)
+{
+  const size_t stride = level->fft.stride;
+  memset(gx, 0, sizeof(float) * level->fft.plane);
+  memset(gy, 0, sizeof(float) * level->fft.plane);
+  for(int i = 0; i < level->height - 1; i++)
+  {
+    const size_t row = i * stride;
+    for(int j = 0; j < level->width - 1; j++)
+    {
+      gx[row + j] = x[row + j + 1] - x[row + j];
+      gy[row + j] = x[row + stride + j] - x[row + j];
+    }
+  }
+  weigh(level, 1.0f, gx);
+  weigh(level, 1.0f, gy);
+}
+
 void dcv_blind_level_prepare(dcv_blind_level *level, float *rows)
 {
   const dcv_fft *fft = &level->fft;
@@ -245,9 +247,7 @@ void dcv_blind_level_prepare(dcv_blind_level *level, float *rows)
   for(int j = 0; j < level->width; j++) across += level->across[j] * level->across[j];
   for(int i = 0; i < level->height; i++) down += level->down[i] * level->down[i];
   level->area = (float)(across * down);
-  slopes(fft, level->filled, 0, 0, level->width - 1, level->height - 1, level->slope_x, level->slope_y);
-  weigh(level, 1.0f, level->slope_x);
-  weigh(level, 1.0f, level->slope_y);
+  slopes(level, level->filled, level->slope_x, level->slope_y);
   dcv_fft_forward(fft, level->slope_x);
   dcv_fft_forward(fft, level->slope_y);
   dcv_otf_difference(fft->width, fft->columns, rows);
@@ -450,9 +450,7 @@ static void project(const dcv_blind_level *level, const dcv_blind_work *work, fl
 void dcv_blind_psf(const dcv_blind_level *level, const dcv_blind_work *work, float *k, int n)
 {
   const dcv_fft *fft = &level->fft;
-  slopes(fft, work->x, 0, 0, level->width - 1, level->height - 1, work->a, work->b);
-  weigh(level, 1.0f, work->a);
-  weigh(level, 1.0f, work->b);
+  slopes(level, work->x, work->a, work->b);
   dcv_fft_forward(fft, work->a);
   dcv_fft_forward(fft, work->b);
   correlations(fft, level->slope_x, level->slope_y, work->a, work->b);

@@ -34,9 +34,9 @@ struct dcv_blind_level {
   int size;           /* of the largest PSF at this scale */
   double zoom;        /* pixels of this scale in a pixel of the window's own */
   float *filled;      /* the window, continued periodically */
-  float *Y, *slope_x, *slope_y; /* spectra of it and of its gradient */
+  float *Y, *slope_x, *slope_y; /* spectra of it and of its gradient, weighted as in step 2 */
   float *dx, *dy;     /* |D|^2 = dx + dy; each value of dx twice, for real and imaginary part */
-  float variance;     /* of its noise; set before dcv_blind_level_prepare */
+  float variance;     /* of its noise, for dcv_blind_fit; 0 unless the caller sets it */
   float area;         /* sum of the squared weights of step 2 */
   float *across, *down; /* weight of a column and of a row in step 2: 0 at the frame, 1 inside */
   dcv_blind_device *device; /* or NULL */
