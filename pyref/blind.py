@@ -48,6 +48,8 @@ NEAR = 0.06         # a family whose first guess costs so much more than the fre
 SEARCH, SEARCH_PASSES = 0.2, 3  # first step of the search for a member, in natural logarithms; halved after each pass
 LEAST_WIDTH = 0.3   # px
 SHARE, MARGIN = 0.98, 2  # of the PSF's mass at half the resolution within the size that is proposed; px around it
+PRESS = (0.8, 0.2, 0.05)  # of that mass in the outermost pixels of a square of 3, 5, and 7 or more pixels: the size is too small
+ROOM = 4            # a size that has grown is at most the window's side divided by this
 LAM_DECAY = 1.15    # divisor per round
 LAM_FINE = 1e-4     # floor
 LAM_NOISE = 10.0    # the same, relative to the variance of the noise: below it the PSF gains a peak that copies the noise
@@ -390,8 +392,16 @@ def estimate_size(y: np.ndarray, *, noise: float | None = None, size_of=fast_siz
     return min(2 * reach + 1, largest)
 
 
-def estimate(y: np.ndarray, size: int, *, per_channel: bool = False, noise: float | None = None, size_of=fast_size) -> Estimate:
+def presses(k: np.ndarray) -> bool:
+    """More than PRESS of k (n, n) lies in its outermost pixels. Those of a small square reach far inside."""
+    return bool(k[1:-1, 1:-1].sum() < (1 - PRESS[min(len(k) // 2, 3) - 1]) * k.sum())
+
+
+def estimate(y: np.ndarray, size: int, *, largest: int = 33, per_channel: bool = False, noise: float | None = None, size_of=fast_size) -> Estimate:
     """PSF of the sample window y (M, N) or (M, N, 3), scene-linear; size odd, 3 to 33; ValueError for anything else.
+
+    The size is what is expected: while the best start presses against its square at half the resolution, it is doubled, up to `largest` and a quarter of
+    the window.
 
     One PSF from the luminance, or with `per_channel` one for each channel, refined from the shared one and not centred again (their
     relative shift is kept). Non-finite pixels are filled from their surroundings.
@@ -399,16 +409,23 @@ def estimate(y: np.ndarray, size: int, *, per_channel: bool = False, noise: floa
     if size % 2 == 0 or not 3 <= size <= 33 or min(y.shape[:2]) < max(size, 16) or not np.isfinite(y).any():
         raise ValueError("size must be odd, 3 to 33, the window at least 16 and the PSF size wide and high, with finite pixels")
     per_channel = per_channel and y.ndim == 3
-    delta, given = padded(np.ones((1, 1)), size), noise
+    given = noise
     gray, noise = luminance(y, noise)
     if is_flat(gray):
+        delta = padded(np.ones((1, 1)), size)
         return Estimate(np.stack([delta] * 3, -1) if per_channel else delta, 0.0, noise)
     scale = contrast(gray)
     floor = least(noise, scale)
     lam = float(np.clip(floor, *LAM_TRIAL))
     variance = (noise * scale) ** 2
-    levels, starts = begin(gray * scale, size, floor, variance, size_of)
-    middle, starts = len(levels), starts[:KEEP]
+    largest = max(size, min(largest, (min(gray.shape) // ROOM - 1) | 1))
+    while True:
+        levels, starts = begin(gray * scale, size, floor, variance, size_of)
+        middle, starts = len(levels), starts[:KEEP]
+        if size >= largest or len(starts[0].k) < levels[-1][0].n or not presses(starts[0].k):
+            break
+        size = min(2 * size + 1, largest)
+    delta = padded(np.ones((1, 1)), size)
     levels += [(Scale(resize(gray * scale, zoom), n, size_of, variance * zoom**2), zoom) for n, zoom in schedule(size)[middle:]]
     finest = levels[-1][0]
     for start in starts:

@@ -56,6 +56,7 @@ def estimate_psf(
     image: Any,
     size: BlurSize = "auto",
     *,
+    max_size: int = 33,
     window: Window | None = None,
     channel_axis: int | None = None,
     per_channel: bool = False,
@@ -74,7 +75,10 @@ def estimate_psf(
     image : (M, N[, C]) array of float32 or float64
         Blurred picture, scene-linear, white = 1.
     size : int or "auto"
-        Width of the PSF in pixels, odd, 3 to 33: a little more than the blur one sees. "auto": found on the window, for about a fifth more time.
+        Width of the PSF in pixels that is expected, odd, 3 to 33: a little more than the blur one sees. A blur that does not fit in it gets a larger one.
+        "auto": found on the window, for about a fifth more time.
+    max_size : int
+        Largest width of the PSF, odd, 3 to 33. Beyond `size` the PSF also grows to a quarter of the window's shorter side at most; `size` itself forbids it.
     window : (x, y, width, height), optional
         Sample, in pixels: sharp structure in all directions, no clipped lights, no subject that moved. Sides at least `size` and 16.
         None: `choose_window`.
@@ -97,14 +101,17 @@ def estimate_psf(
     Raises
     ------
     ArgumentError
-        Size even or out of range.
+        A size even or out of range, `size` above `max_size`.
     SizeError
         Window outside the picture, or smaller than the PSF or 16 pixels.
     """
     array = check_pixels(image, channel_axis)
     channels = restored_channels(array)
+    check_size(max_size)
     if size != "auto":
         check_size(size)
+        if size > max_size:
+            raise errors.ArgumentError(f"the size {size} is above the largest, {max_size}")
     least = 0 if size == "auto" else size
     x, y, width, height = check_window(choose_window(image, channel_axis=channel_axis) if window is None else window, array.shape, least)
     values = params.make(
@@ -118,12 +125,14 @@ def estimate_psf(
     )
     sample = native(array[y : y + height, x : x + width])
     call = Call(progress, log)
-    side = _find_size(values, sample, log) if size == "auto" else size
-    planes = np.zeros((channels if per_channel else 1, side, side), np.float32)
+    side = min(_find_size(values, sample, log), max_size) if size == "auto" else size
+    room = np.zeros((channels if per_channel else 1, max_size, max_size), np.float32)
+    psf = psf_struct(room)
     result = ffi.new("dcv_estimate_result *", {"struct_size": ffi.sizeof("dcv_estimate_result")})
-    call.finish(lib.dcv_estimate_psf(values, image_struct(sample), psf_struct(planes), call.pointer, result))
+    call.finish(lib.dcv_estimate_psf(values, image_struct(sample), side, psf, call.pointer, result))
+    planes = room.ravel()[: len(room) * psf.size**2].reshape(-1, psf.size, psf.size)
     scales = tuple(Scale(result.scale_size[i], result.scale_rounds[i], result.scale_change[i]) for i in range(result.scales))
-    return PsfEstimate(psf_array(planes), result.confidence, result.noise, scales, (x, y, width, height), result.seconds)
+    return PsfEstimate(psf_array(planes.copy()), result.confidence, result.noise, scales, (x, y, width, height), result.seconds)
 
 
 def _find_size(values: Any, sample: np.ndarray, log: Log | None) -> int:

@@ -63,7 +63,7 @@ def estimate_psf_grid(
     image : (M, N[, C]) array of float32 or float64
         Blurred picture, scene-linear, white = 1.
     size : int or "auto"
-        Width of the PSFs in pixels, odd, 3 to 33. "auto": found in each cell; the largest serves all.
+        Width of the PSFs in pixels that is expected, odd, 3 to 33, or "auto": found in each cell. The largest that a cell needs serves all.
     grid : (rows, columns)
         Number of cells, each at least 2 `size` (66 for "auto") and 48 pixels wide and high.
     channel_axis, per_channel, noise, threads, planning, progress, log

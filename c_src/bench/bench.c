@@ -272,7 +272,7 @@ static bool time_estimate(const options *opt, int psf_size, int threads, bool *f
   for(int i = 0; ok && i < opt->repeat; i++)
   {
     const double start = now();
-    ok = check(dcv_estimate_psf(&params, &blurred, &psf, NULL, NULL), "estimate");
+    ok = check(dcv_estimate_psf(&params, &blurred, psf_size, &psf, NULL, NULL), "estimate");
     seconds[i] = now() - start;
   }
   if(ok)

@@ -687,10 +687,10 @@ static const char *_learn(estimate_t *e, const dcv_image *sample)
   dcv_status status = DCV_OK;
   if(e->psf_wanted)
   {
-    psf.size = p->blur_size | 1;
+    psf.size = PSF_CODEC_SIDE; // room for a blur larger than expected
     psf.channels = core.blur ? 3 : 1;
     e->report.struct_size = sizeof(e->report);
-    status = dcv_estimate_psf(&core, sample, &psf, &callbacks, &e->report);
+    status = dcv_estimate_psf(&core, sample, p->blur_size | 1, &psf, &callbacks, &e->report);
     p->confidence = CLAMP(e->report.confidence, 0.0f, 1.0f);
   }
   else if(_make_psf(p, &psf) != STATE_READY)
@@ -1162,8 +1162,8 @@ void gui_init(dt_iop_module_t *self)
   g->blur_size = dt_bauhaus_slider_from_params(self, "blur_size");
   dt_bauhaus_slider_set_step(g->blur_size, 2);
   dt_bauhaus_slider_set_format(g->blur_size, _(" px"));
-  gtk_widget_set_tooltip_text(g->blur_size, _("largest extent of the blur in pixels of the full-size picture.\n"
-                                              "too small cuts the blur off, much too large makes the estimate uncertain"));
+  gtk_widget_set_tooltip_text(g->blur_size, _("extent of the blur that is expected, in pixels of the full-size picture.\n"
+                                              "a larger blur is found all the same; much too large makes the estimate uncertain"));
   g->sigma = dt_bauhaus_slider_from_params(self, "sigma");
   dt_bauhaus_slider_set_soft_range(g->sigma, 0.3f, 4.0f);
   dt_bauhaus_slider_set_format(g->sigma, _(" px"));

@@ -194,7 +194,7 @@ typedef struct dcv_estimate_result {
   double seconds;
 } dcv_estimate_result;
 
-/* Bytes that dcv_estimate_psf will allocate at most. */
+/* Bytes that dcv_estimate_psf will allocate at most for a PSF of up to `size`. */
 DCV_API dcv_status dcv_estimate_memory(const dcv_params *params, int width, int height, int size, uint64_t *bytes);
 
 /* The best sample of a picture for dcv_estimate_psf: structure in all directions, nothing clipped, near the middle. window: x, y, width, height in pixels: the
@@ -205,11 +205,13 @@ DCV_API dcv_status dcv_choose_window(const dcv_image *in, int channels, int32_t 
  * dcv_estimate_psf, at about a fifth of its time. */
 DCV_API dcv_status dcv_estimate_size(const dcv_params *params, const dcv_image *window, int32_t *size, const dcv_callbacks *callbacks);
 
-/* Estimates the PSF of `window` (the sample, not the whole picture; both sides at least psf->size and 16). psf->size (odd, 3 to 33),
- * psf->channels (1, or as params->channels with blur per-channel) and its memory are the caller's. Uses params: channels, noise, blur,
- * planning, threads, backend, device (an OpenCL device takes the largest part of the work at the larger scales; where it fails the log says so and
- * the processor goes on). The result may be NULL; else its struct_size must be set. On any status but OK, psf->data is untouched. */
-DCV_API dcv_status dcv_estimate_psf(const dcv_params *params, const dcv_image *window, dcv_psf *psf, const dcv_callbacks *callbacks,
+/* Estimates the PSF of `window` (the sample, not the whole picture; both sides at least `size` and 16). size: what is expected (odd, 3 to 33); a blur that does
+ * not fit in it gets a larger one, up to psf->size and a quarter of the window's shorter side: psf->size = size forbids that. psf->size (PSF error if below
+ * `size`) is the room in psf->data before, and the size of the PSF after the call. psf->channels (1, or as params->channels with blur per-channel) and the
+ * memory are the caller's. Uses params: channels, noise, blur, planning, threads, backend, device (an OpenCL device takes the largest part of the work at
+ * the larger scales; where it fails the log says so and the processor goes on). The result may be NULL; else its struct_size must be set. On any status
+ * but OK, *psf is untouched. */
+DCV_API dcv_status dcv_estimate_psf(const dcv_params *params, const dcv_image *window, int size, dcv_psf *psf, const dcv_callbacks *callbacks,
                                     dcv_estimate_result *result);
 
 /* ---- stage 2: restore ----------------------------------------------------------------------------------------------------------- */

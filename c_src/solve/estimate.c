@@ -9,6 +9,8 @@
  *      dcv_blind_trial;
  *   3. the lowest energy among these wins, if it is lower than the delta's.
  *
+ * The size given is what is expected: where the best start presses against its square at half the resolution, all begin again in a larger one.
+ *
  * Threads share out the scales, starts and scores; each is computed by one thread alone, so the bits do not depend on their number.
  */
 #include "ops/boundary.h"
@@ -29,6 +31,8 @@
 
 /* Starts: weight of the gradient count at the coarsest scale, and the support as a share of the PSF size. */
 static const struct { float lam; bool half; } STARTS[] = { { 0.3f, false }, { 0.1f, false }, { 0.01f, false }, { 0.1f, true } };
+/* Of the PSF's mass at half the resolution, in the outermost pixels of a square of 3, 5, and 7 or more pixels: the size is too small. */
+static const double PRESS[] = { 0.8, 0.2, 0.05 };
 static const double GAUSSIANS[] = { 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0 }; /* px, where the search for a Gaussian begins */
 #define COUNT(array) ((int)(sizeof(array) / sizeof(*(array))))
 enum { ROUNDS = 5, LEAST_SIDE = 16, PRUNED = 2 /* scales above the finest */, KEEP = 2, LEAST_HALF = 5 /* has as many scales as that */ };
@@ -43,6 +47,7 @@ enum { SETTLE = 8 /* rounds */, PASSES = 2, WALK_ROUNDS = 2, BEST = 3, SEARCH_PA
 #define PRUNE 0.03f  /* for a mean of PSFs */
 #define SHARE 0.98   /* of the PSF's mass at half the resolution, within the size that is proposed */
 #define MARGIN 2     /* px around it */
+#define ROOM 4       /* a size that has grown is at most the window's side divided by this */
 #define NEAR 0.06    /* a family whose first guess costs so much more than the free PSF is left out */
 #define SEARCH 0.2   /* first step of the search for a member, in natural logarithms; halved after each pass */
 
@@ -68,6 +73,7 @@ typedef struct estimation {
   float lam_trial, variance; /* weight of a trial; variance of the noise of the window scaled to CONTRAST */
   int planned;            /* levels with transforms */
   int total, done, stop;  /* steps of progress */
+  double before;          /* progress of the sizes that were too small */
 } estimation;
 
 static dcv_status lay_out(estimation *e, const dcv_params *params, int width, int height, int size)
@@ -204,7 +210,7 @@ static bool step(void *user)
   estimation *e = user;
   const int done = __atomic_add_fetch(&e->done, 1, __ATOMIC_RELAXED);
   if(dcv_cancelled(e->callbacks)) __atomic_store_n(&e->stop, 1, __ATOMIC_RELAXED);
-  if(dcv_thread() == 0) dcv_progress(e->callbacks, 0.999 * done / e->total);
+  if(dcv_thread() == 0) dcv_progress(e->callbacks, e->before + (0.999 - e->before) * done / e->total);
   return stopped(e);
 }
 
@@ -412,14 +418,19 @@ static dcv_status line_up(estimation *e, int channels)
   return DCV_OK;
 }
 
-/* The coarsest `levels` from the window, and all starts as far as the middle; kept: their indices, best first. */
-static void begin(estimation *e, int levels, float floor, int kept[])
+static int size_at_middle(const estimation *e, const candidate *own)
+{
+  return own->size[middle_of(e) - 1 - (e->levels - own->scales)];
+}
+
+/* The levels up to the middle from the window, and all starts as far as there; kept: their indices, best first. */
+static void begin(estimation *e, float floor, int kept[])
 {
   const int middle = middle_of(e);
 #pragma omp parallel num_threads(e->threads)
   {
 #pragma omp for schedule(dynamic, 1)
-    for(int i = levels - 1; i >= 0; i--)
+    for(int i = middle - 1; i >= 0; i--)
     {
       prepare(e, i);
       step(e);
@@ -429,20 +440,36 @@ static void begin(estimation *e, int levels, float floor, int kept[])
     {
       candidate *const own = &e->candidates[s];
       descend(e, own, 0, middle, floor);
-      score(e, middle - 1, own, own->size[middle - 1 - (e->levels - own->scales)]);
+      score(e, middle - 1, own, size_at_middle(e, own));
     }
   }
   for(int s = 0; s < e->starts; s++) kept[rank(e, s)] = s;
 }
 
-/* Index of the best start. */
-static int compete(estimation *e, float floor)
+/* More than PRESS of the best start's PSF lies in the outermost pixels of the square at the middle. Those of a small square reach far inside. */
+static bool presses(const estimation *e, const candidate *best)
+{
+  const int n = e->level[middle_of(e) - 1].size;
+  if(size_at_middle(e, best) < n) return false;
+  double within = 0.0;
+  for(int i = 1; i < n - 1; i++)
+    for(int j = 1; j < n - 1; j++) within += best->k[i * n + j];
+  return within < 1.0 - PRESS[DCV_MIN(n / 2, COUNT(PRESS)) - 1];
+}
+
+/* From the middle on; returns the index of the best start. */
+static int compete(estimation *e, float floor, const int kept[])
 {
   const int middle = middle_of(e);
-  int kept[COUNT(STARTS)], best = 0;
-  begin(e, e->levels, floor, kept);
+  int best = 0;
 #pragma omp parallel num_threads(e->threads)
   {
+#pragma omp for schedule(dynamic, 1)
+    for(int i = e->levels - 1; i >= middle; i--)
+    {
+      prepare(e, i);
+      step(e);
+    }
 #pragma omp for schedule(dynamic, 1)
     for(int r = 0; r < KEEP; r++)
     {
@@ -481,7 +508,45 @@ static double load_luminance(estimation *e, const dcv_image *window, double *noi
   return load(e, window, luminance[e->channels - 1], noise);
 }
 
-static dcv_status estimate(estimation *e, const dcv_params *params, const dcv_image *window, dcv_psf *psf, dcv_estimate_result *result)
+static void close_estimation(estimation *e)
+{
+  for(int i = 0; i < e->planned; i++)
+    if(e->level[i].device && e->level[i].device->failed) dcv_log(e->callbacks, DCV_LOG_WARNING, e->level[i].device->failure);
+  while(e->planned > 0) dcv_blind_level_clear(&e->level[--e->planned]);
+  dcv_release(e->memory);
+}
+
+/* Transforms of the levels below `to`, and a device's part in them. */
+static dcv_status plan_levels(estimation *e, const dcv_params *params, int to)
+{
+  for(; e->planned < to; e->planned++)
+  {
+    /* Coarse scales are over before planning pays. */
+    DCV_TRY(dcv_blind_level_init(&e->level[e->planned], e->planned == e->levels - 1 ? params->planning : 0));
+    dcv_blind_level_offload(&e->level[e->planned], params, e->callbacks);
+  }
+  return DCV_OK;
+}
+
+/* Memory, and transforms up to the middle; to be closed whatever comes of it. */
+static dcv_status open_estimation(estimation *e, const dcv_params *params)
+{
+  e->memory = dcv_alloc(bytes_of(e));
+  if(!e->memory) return DCV_ERROR_MEMORY;
+  float *next = e->memory;
+  e->gray = next, next += dcv_round_floats((size_t)e->level[e->levels - 1].width * e->level[e->levels - 1].height);
+  for(int i = 0; i < e->levels; i++)
+  {
+    dcv_blind_level_use(&e->level[i], next);
+    next += dcv_blind_level_floats(&e->level[i]);
+  }
+  e->thread_memory = next, next += e->threads * e->thread_floats;
+  e->candidates = (candidate *)next;
+  return plan_levels(e, params, middle_of(e));
+}
+
+/* The PSF, or *grows still true: it needs a larger size. */
+static dcv_status estimate(estimation *e, const dcv_params *params, const dcv_image *window, bool *grows, dcv_psf *psf, dcv_estimate_result *result)
 {
   const size_t values = (size_t)e->size * e->size;
   double noise = params->noise;
@@ -492,7 +557,17 @@ static dcv_status estimate(estimation *e, const dcv_params *params, const dcv_im
   const float floor = least_lam(noise, scale);
   e->variance = (float)(noise * scale * noise * scale);
   e->lam_trial = fminf(fmaxf(floor, LAM_TRIAL_LEAST), LAM_TRIAL_MOST);
-  const int start = scale > 0.0 ? compete(e, floor) : 0;
+  int start = 0;
+  if(scale > 0.0)
+  {
+    int kept[COUNT(STARTS)];
+    begin(e, floor, kept);
+    *grows = *grows && !stopped(e) && presses(e, &e->candidates[kept[0]]);
+    if(*grows) return DCV_OK;
+    DCV_TRY(plan_levels(e, params, e->levels));
+    start = compete(e, floor, kept);
+  }
+  *grows = false;
   if(e->stop) return DCV_ERROR_CANCELLED;
 
   int best = start;
@@ -532,39 +607,6 @@ static dcv_status estimate(estimation *e, const dcv_params *params, const dcv_im
   return DCV_OK;
 }
 
-static void close_estimation(estimation *e)
-{
-  for(int i = 0; i < e->planned; i++)
-    if(e->level[i].device && e->level[i].device->failed) dcv_log(e->callbacks, DCV_LOG_WARNING, e->level[i].device->failure);
-  while(e->planned > 0) dcv_blind_level_clear(&e->level[--e->planned]);
-  dcv_release(e->memory);
-}
-
-/* Memory and transforms. Its failures leave nothing behind. */
-static dcv_status open_estimation(estimation *e, const dcv_params *params)
-{
-  e->memory = dcv_alloc(bytes_of(e));
-  if(!e->memory) return DCV_ERROR_MEMORY;
-  float *next = e->memory;
-  e->gray = next, next += dcv_round_floats((size_t)e->level[e->levels - 1].width * e->level[e->levels - 1].height);
-  for(int i = 0; i < e->levels; i++)
-  {
-    dcv_blind_level_use(&e->level[i], next);
-    next += dcv_blind_level_floats(&e->level[i]);
-  }
-  e->thread_memory = next, next += e->threads * e->thread_floats;
-  e->candidates = (candidate *)next;
-  for(e->planned = 0; e->planned < e->levels; e->planned++)
-  {
-    /* Coarse scales are over before planning pays. */
-    const dcv_status status = dcv_blind_level_init(&e->level[e->planned], e->planned == e->levels - 1 ? params->planning : 0);
-    if(status == DCV_OK) continue;
-    close_estimation(e);
-    return status;
-  }
-  return DCV_OK;
-}
-
 dcv_status dcv_estimate_size(const dcv_params *params, const dcv_image *window, int32_t *size, const dcv_callbacks *callbacks)
 {
   if(!params || !window || !size) return DCV_ERROR_ARGUMENT;
@@ -574,22 +616,21 @@ dcv_status dcv_estimate_size(const dcv_params *params, const dcv_image *window, 
   estimation e;
   DCV_TRY(lay_out(&e, params, window->width, window->height, largest));
   e.callbacks = callbacks;
-  const int middle = middle_of(&e);
-  DCV_TRY(open_estimation(&e, params));
-  double noise = params->noise;
-  const double scale = load_luminance(&e, window, &noise);
-  dcv_status status = scale < 0.0 ? DCV_ERROR_DATA : line_up(&e, 1);
+  double noise = params->noise, scale = 0.0;
+  dcv_status status = open_estimation(&e, params);
+  if(status == DCV_OK) scale = load_luminance(&e, window, &noise);
+  if(status == DCV_OK) status = scale < 0.0 ? DCV_ERROR_DATA : line_up(&e, 1);
   int reach = 0;
   if(status == DCV_OK && scale > 0.0)
   {
     int kept[COUNT(STARTS)];
-    begin(&e, middle, least_lam(noise, scale), kept);
+    begin(&e, least_lam(noise, scale), kept);
     const candidate *best = &e.candidates[kept[0]];
-    const int n = best->size[middle - 1 - (e.levels - best->scales)];
+    const int n = size_at_middle(&e, best);
     double within[DCV_ESTIMATE_MAX] = { 0.0 }, mass = 0.0; /* by the distance from the middle */
     for(int i = 0; i < n * n; i++) within[DCV_MAX(abs(i / n - n / 2), abs(i % n - n / 2))] += best->k[i];
     for(reach = 0; reach < n / 2 && (mass += within[reach]) < SHARE; reach++) continue;
-    reach = (int)ceil(reach / e.level[middle - 1].zoom) + MARGIN;
+    reach = (int)ceil(reach / e.level[middle_of(&e) - 1].zoom) + MARGIN;
   }
   if(e.stop) status = DCV_ERROR_CANCELLED;
   close_estimation(&e);
@@ -599,7 +640,7 @@ dcv_status dcv_estimate_size(const dcv_params *params, const dcv_image *window, 
   return DCV_OK;
 }
 
-dcv_status dcv_estimate_psf(const dcv_params *params, const dcv_image *window, dcv_psf *psf, const dcv_callbacks *callbacks,
+dcv_status dcv_estimate_psf(const dcv_params *params, const dcv_image *window, int size, dcv_psf *psf, const dcv_callbacks *callbacks,
                             dcv_estimate_result *result)
 {
   if(!params || !window || !psf || !psf->data) return DCV_ERROR_ARGUMENT;
@@ -608,16 +649,28 @@ dcv_status dcv_estimate_psf(const dcv_params *params, const dcv_image *window, d
   DCV_TRY(dcv_image_check(window, params->channels));
   const bool per_channel = params->blur == 1 && params->channels == 3;
   if(psf->channels != 1 && !(per_channel && psf->channels == 3)) return DCV_ERROR_PSF;
+  if(psf->size < size) return DCV_ERROR_PSF;
   const double start = dcv_seconds();
-  estimation e;
-  DCV_TRY(lay_out(&e, params, window->width, window->height, psf->size));
-  e.callbacks = callbacks;
-  DCV_TRY(open_estimation(&e, params));
-  for(int i = 0; i < e.levels; i++) dcv_blind_level_offload(&e.level[i], params, callbacks);
+  const int room = DCV_MIN(DCV_MIN(psf->size, DCV_ESTIMATE_MAX), DCV_MIN(window->width, window->height) / ROOM);
+  const int largest = DCV_MAX(size, room - 1 + room % 2);
   if(result) *result = (dcv_estimate_result){ .struct_size = sizeof(*result) };
-  const dcv_status status = dcv_cancelled(callbacks) ? DCV_ERROR_CANCELLED : estimate(&e, params, window, psf, result);
-  close_estimation(&e);
+  estimation e;
+  dcv_status status;
+  double before = 0.0;
+  bool grows;
+  do
+  {
+    DCV_TRY(lay_out(&e, params, window->width, window->height, size));
+    e.callbacks = callbacks, e.before = before;
+    grows = size < largest;
+    status = dcv_cancelled(callbacks) ? DCV_ERROR_CANCELLED : open_estimation(&e, params);
+    if(status == DCV_OK) status = estimate(&e, params, window, &grows, psf, result);
+    close_estimation(&e);
+    before = e.total > 0 ? e.before + (0.999 - e.before) * e.done / e.total : 0.0;
+    size = DCV_MIN(2 * size + 1, largest);
+  } while(status == DCV_OK && grows);
   if(status != DCV_OK) return status;
+  psf->size = e.size;
   if(result) result->seconds = dcv_seconds() - start;
   dcv_progress(callbacks, 1.0);
   return DCV_OK;

@@ -104,7 +104,7 @@ static int cl_estimate(int backend, long fail_at, int side, const float *in, int
   const dcv_callbacks callbacks = { .progress = progress, .cancelled = cancelled, .log = log_message, .user = &listens };
   const long before = dcv_cl_count();
   dcv_cl_fail_at(fail_at);
-  const int status = dcv_estimate_psf(&params, &from, &out, &callbacks, NULL);
+  const int status = dcv_estimate_psf(&params, &from, size, &out, &callbacks, NULL);
   dcv_cl_fail_at(0);
   answer->calls = dcv_cl_count() - before;
   return status;

@@ -82,7 +82,7 @@ void dcv_tile_load(const dcv_image *in, const dcv_tile *tile, int channels, cons
 void dcv_tile_add(const dcv_tiling *tiling, int ix, int iy, int channels, const dcv_fft *fft, float *const *planes, float *ramp, const dcv_image *in,
                   dcv_image *out);
 int dcv_params_init(dcv_params *params);
-int dcv_estimate_psf(const dcv_params *params, const dcv_image *window, dcv_psf *psf, const void *callbacks, dcv_estimate_result *result);
+int dcv_estimate_psf(const dcv_params *params, const dcv_image *window, int size, dcv_psf *psf, const void *callbacks, dcv_estimate_result *result);
 int dcv_estimate_size(const dcv_params *params, const dcv_image *window, int32_t *size, const void *callbacks);
 int dcv_blind_schedule(int size, int *sizes, double *zooms);
 void dcv_blind_level_layout(dcv_blind_level *level, int width, int height, int size, double zoom);

@@ -195,24 +195,24 @@ def test_steps_and_energy(n: int, lam: float) -> None:
     assert level.lib.dcv_blind_energy(level.level, level.work, small(k)[1], n) == pytest.approx(reference.energy(k), abs=5e-3)
 
 
-def estimate(y: np.ndarray, n: int):
-    """(PSF, result) of the core."""
+def estimate(y: np.ndarray, n: int, room: int = 0):
+    """(PSF, result) of the core, expecting size n; the PSF may grow to `room`."""
     module = _ops.load()
     image, _kept = _ops.image_struct(y[..., None])
-    psf, data = _ops.psf_struct(np.zeros((n, n)))
+    psf, data = _ops.psf_struct(np.zeros((max(n, room),) * 2))
     params, result = module.ffi.new("dcv_params *"), module.ffi.new("dcv_estimate_result *")
     module.lib.dcv_params_init(params)
     params.channels, params.planning = 1, 0
     result.struct_size = module.ffi.sizeof("dcv_estimate_result")
-    assert module.lib.dcv_estimate_psf(params, image, psf, module.ffi.NULL, result) == 0
-    return data, result
+    assert module.lib.dcv_estimate_psf(params, image, n, psf, module.ffi.NULL, result) == 0
+    return data.ravel()[: psf.size**2].reshape(psf.size, psf.size), result
 
 
 @pytest.mark.parametrize("n", [5, 9, 15])
 def test_whole_estimate(n: int) -> None:
     y = blurred(n)
     data, result = estimate(y, n)
-    expected = blind.estimate(y.astype(np.float64), n, size_of=fast_size)
+    expected = blind.estimate(y.astype(np.float64), n, largest=n, size_of=fast_size)
     assert correlation(data, expected.psf) > 0.99
     assert correlation(data, arc(n)) > 0.8
     assert result.noise == pytest.approx(expected.noise, rel=1e-4)
@@ -224,13 +224,29 @@ def test_whole_estimate(n: int) -> None:
     assert list(result.scale_change)[: result.scales] == pytest.approx([scale["change"] for scale in expected.scales], abs=2 * blind.ISLAND)
 
 
+@pytest.mark.parametrize(("size", "room", "expected"), [(7, 33, 15), (7, 11, 11), (7, 7, 7), (17, 33, 17)])
+def test_a_size_too_small_grows(size: int, room: int, expected: int) -> None:
+    """A blur of 15 px. The window of 110 px would carry 27."""
+    y = blurred(15)
+    data, result = estimate(y, size, room)
+    assert data.shape == blind.estimate(y.astype(np.float64), size, largest=room, size_of=fast_size).psf.shape == (expected, expected)
+    assert result.scale_size[result.scales - 1] == expected
+    if expected >= 15:
+        assert correlation(data, arc(15)) > 0.8
+
+
+def test_the_window_limits_the_growth() -> None:
+    y = blurred(15, 55, 90)
+    assert estimate(y, 5, 33)[0].shape == blind.estimate(y.astype(np.float64), 5, size_of=fast_size).psf.shape == (13, 13)
+
+
 def test_a_family_wins() -> None:
     """A Gaussian blur: the fitted Gaussian has the lowest energy in both, and is smooth as no free PSF is."""
     k = blind.draw("gaussian", np.log([1.3, 1.3, 1]), 9)
     y = scipy.signal.fftconvolve(scene(118, 128), k, "valid")
     y = (y + 0.002 * np.random.default_rng(1).normal(size=y.shape)).astype(np.float32)
     data = estimate(y, 9)[0]
-    np.testing.assert_allclose(data, blind.estimate(y.astype(np.float64), 9, size_of=fast_size).psf, atol=1e-4)
+    np.testing.assert_allclose(data, blind.estimate(y.astype(np.float64), 9, largest=9, size_of=fast_size).psf, atol=1e-4)
     assert np.abs(data - k).max() < 0.1 * k.max()
 
 

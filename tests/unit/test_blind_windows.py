@@ -29,7 +29,7 @@ def estimate(y: np.ndarray, size: int, *, per_channel: bool = False, pad: int = 
     for name, value in fields.items():
         setattr(params, name, value)
     result.struct_size = module.ffi.sizeof("dcv_estimate_result")
-    status = module.lib.dcv_estimate_psf(params, image, psf, module.ffi.NULL, result)
+    status = module.lib.dcv_estimate_psf(params, image, size, psf, module.ffi.NULL, result)
     return SimpleNamespace(status=status, psf=data, confidence=result.confidence, noise=result.noise, scales=result.scales)
 
 

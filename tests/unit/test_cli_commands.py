@@ -114,11 +114,15 @@ def test_no_blur_is_said(run, tmp_path: Path) -> None:
     assert "no blur found" in done.err
 
 
-def test_too_small_a_blur_size_is_said(run, folder: Path, tmp_path: Path) -> None:
-    small = run("deblur", folder / "blurred.tif", tmp_path / "small.tif", "--blur-size", 3)
-    found = run("deblur", folder / "blurred.tif", tmp_path / "found.tif")
+def test_a_blur_size_too_small_grows(run, folder: Path, tmp_path: Path) -> None:
+    grown = run("estimate", folder / "blurred.tif", tmp_path / "grown.tif", "--blur-size", 3, "--json")
+    assert grown.json["size"] == 7
+    assert "at the edge" not in grown.err
+
+
+def test_a_blur_size_that_cannot_grow_is_said(run, folder: Path, tmp_path: Path) -> None:
+    small = run("estimate", folder / "blurred.tif", tmp_path / "small.tif", "--blur-size", 3, "--window", "40,40,19,60")
     assert "at the edge of its 3 px" in small.err
-    assert "at the edge" not in found.err
 
 
 def test_blur_size_is_found(run, folder: Path, tmp_path: Path) -> None:

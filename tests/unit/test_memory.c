@@ -58,7 +58,7 @@ static dcv_status estimate(void *user)
   job *j = user;
   const float sentinel = 123.0f;
   for(int i = 0; i < j->estimate.size * j->estimate.size; i++) j->estimate.data[i] = sentinel;
-  const dcv_status status = dcv_estimate_psf(&j->params, &j->in, &j->estimate, NULL, NULL);
+  const dcv_status status = dcv_estimate_psf(&j->params, &j->in, j->estimate.size, &j->estimate, NULL, NULL);
   if(status != DCV_OK)
     for(int i = 0; i < j->estimate.size * j->estimate.size; i++) assert_true(j->estimate.data[i] == sentinel);
   return status;

@@ -362,7 +362,7 @@ static void progress_rises_to_one(void **state)
   w = (watcher){ 0 };
   dcv_image window = in;
   window.width = window.height = 96;
-  assert_ok(dcv_estimate_psf(&params, &window, &estimate, &callbacks, NULL));
+  assert_ok(dcv_estimate_psf(&params, &window, estimate.size, &estimate, &callbacks, NULL));
   assert_true(w.calls >= 2 && w.asked >= 2 && !w.fell && !w.outside && w.last == 1.0);
   free_image(&in), free_image(&out), free(psf.data), free(estimate.data);
 }
@@ -395,7 +395,7 @@ static void cancelling_leaves_the_output_whole(void **state)
   dcv_psf estimate = test_psf(9, 1, DCV_PSF_UNIFORM, 1.0);
   const float before = estimate.data[0];
   w = (watcher){ .cancel_at = 2 };
-  assert_status(dcv_estimate_psf(&params, &in, &estimate, &callbacks, NULL), DCV_ERROR_CANCELLED);
+  assert_status(dcv_estimate_psf(&params, &in, estimate.size, &estimate, &callbacks, NULL), DCV_ERROR_CANCELLED);
   for(int i = 0; i < 81; i++) assert_true(estimate.data[i] == before);
   free_image(&in), free_image(&out), free(psf.data), free(estimate.data);
 }

@@ -56,20 +56,42 @@ def test_size_is_found(blurred: np.ndarray, psf: np.ndarray) -> None:
 
 def test_window_is_the_same_as_cutting(blurred: np.ndarray) -> None:
     x, y, width, height = window = (40, 60, 128, 100)
-    inside = dcv.estimate_psf(blurred, 7, window=window, channel_axis=-1)
-    cut = dcv.estimate_psf(blurred[y : y + height, x : x + width].copy(), 7, channel_axis=-1)
+    inside = dcv.estimate_psf(blurred, 7, max_size=7, window=window, channel_axis=-1)
+    cut = dcv.estimate_psf(blurred[y : y + height, x : x + width].copy(), 7, max_size=7, channel_axis=-1)
     assert np.array_equal(inside.psf, cut.psf)
     assert inside.window == window
 
 
+def test_a_size_too_small_grows(blurred: np.ndarray, psf: np.ndarray) -> None:
+    seen: list[float] = []
+    grown = dcv.estimate_psf(blurred, 3, channel_axis=-1, per_channel=True, progress=seen.append)
+    held = dcv.estimate_psf(blurred, 3, max_size=3, channel_axis=-1)
+    size = grown.psf.shape[0]
+    assert size in (7, 15, 31)
+    assert grown.psf.shape == (size, size, 3)
+    assert grown.psf.sum(axis=(0, 1)) == pytest.approx([1, 1, 1], abs=1e-4)
+    assert grown.scales[-1].size == size
+    assert seen == sorted(seen)
+    assert held.psf.shape == (3, 3)
+    assert min(correlation(grown.psf[..., c], psf) for c in range(3)) > correlation(held.psf, psf) + 0.1
+
+
+def test_the_largest_size_is_checked(blurred: np.ndarray) -> None:
+    with pytest.raises(dcv.errors.ArgumentError, match="above"):
+        dcv.estimate_psf(blurred, 9, max_size=7, channel_axis=-1)
+    with pytest.raises(dcv.errors.ArgumentError, match="odd"):
+        dcv.estimate_psf(blurred, max_size=8, channel_axis=-1)
+    assert dcv.estimate_psf(blurred, max_size=5, channel_axis=-1).psf.shape == (5, 5)
+
+
 def test_per_channel(blurred: np.ndarray) -> None:
-    result = dcv.estimate_psf(blurred, 7, window=(60, 60, 128, 128), channel_axis=-1, per_channel=True)
+    result = dcv.estimate_psf(blurred, 7, max_size=7, window=(60, 60, 128, 128), channel_axis=-1, per_channel=True)
     assert result.psf.shape == (7, 7, 3)
     assert result.psf.sum(axis=(0, 1)) == pytest.approx([1, 1, 1], abs=1e-4)
 
 
 def test_gray(blurred: np.ndarray) -> None:
-    assert dcv.estimate_psf(blurred.mean(axis=2), 7, window=(60, 60, 128, 128)).psf.shape == (7, 7)
+    assert dcv.estimate_psf(blurred.mean(axis=2), 7, max_size=7, window=(60, 60, 128, 128)).psf.shape == (7, 7)
 
 
 @pytest.mark.parametrize("size", [1, 2, 8, 35, 9.5, -3])

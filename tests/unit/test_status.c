@@ -96,7 +96,7 @@ static void argument(void **state)
   assert_status(dcv_noise_estimate(&f->in, 0, sigma), DCV_ERROR_ARGUMENT);
   assert_status(dcv_params_resolve(NULL, &f->in, &f->psf, NULL), DCV_ERROR_ARGUMENT);
   assert_status(dcv_estimate_memory(&f->params, 40, 30, 5, NULL), DCV_ERROR_ARGUMENT);
-  assert_status(dcv_estimate_psf(&f->params, NULL, &f->psf, NULL, NULL), DCV_ERROR_ARGUMENT);
+  assert_status(dcv_estimate_psf(&f->params, NULL, f->psf.size, &f->psf, NULL, NULL), DCV_ERROR_ARGUMENT);
   assert_status(dcv_psf_make(NULL, DCV_PSF_DISK, 1.0, 0.0), DCV_ERROR_ARGUMENT);
   assert_status(dcv_psf_radius(NULL, &rms), DCV_ERROR_ARGUMENT);
   assert_status(dcv_params_init(NULL), DCV_ERROR_ARGUMENT);
@@ -125,9 +125,9 @@ static void size(void **state)
   /* A sample smaller than 16 pixels, or smaller than the PSF. */
   wrong = f->in;
   wrong.width = 15;
-  assert_status(dcv_estimate_psf(&f->params, &wrong, &f->psf, NULL, NULL), DCV_ERROR_SIZE);
+  assert_status(dcv_estimate_psf(&f->params, &wrong, f->psf.size, &f->psf, NULL, NULL), DCV_ERROR_SIZE);
   dcv_psf large = test_psf(33, 1, DCV_PSF_UNIFORM, 1.0);
-  assert_status(dcv_estimate_psf(&f->params, &f->in, &large, NULL, NULL), DCV_ERROR_SIZE);
+  assert_status(dcv_estimate_psf(&f->params, &f->in, 33, &large, NULL, NULL), DCV_ERROR_SIZE);
   free(large.data);
 }
 
@@ -137,7 +137,8 @@ static void psf(void **state)
   dcv_psf wrong = f->psf;
   wrong.size = 4;
   assert_status(dcv_plan_create(&f->plan, &f->params, 40, 30, &wrong), DCV_ERROR_PSF);
-  assert_status(dcv_estimate_psf(&f->params, &f->in, &wrong, NULL, NULL), DCV_ERROR_PSF);
+  assert_status(dcv_estimate_psf(&f->params, &f->in, 4, &wrong, NULL, NULL), DCV_ERROR_PSF);
+  assert_status(dcv_estimate_psf(&f->params, &f->in, f->psf.size + 2, &f->psf, NULL, NULL), DCV_ERROR_PSF);
   wrong.size = DCV_PSF_MAX + 2;
   assert_status(dcv_psf_validate(&wrong), DCV_ERROR_PSF);
   wrong = f->psf;
@@ -198,7 +199,7 @@ static void struct_size(void **state)
   assert_ok(dcv_plan_create(&f->plan, &f->params, 40, 30, &f->psf));
   assert_status(dcv_plan_describe(f->plan, &info), DCV_ERROR_STRUCT);
   assert_status(dcv_plan_execute(f->plan, &f->in, &f->out, NULL, &result), DCV_ERROR_STRUCT);
-  assert_status(dcv_estimate_psf(&f->params, &f->in, &f->psf, NULL, &estimate), DCV_ERROR_STRUCT);
+  assert_status(dcv_estimate_psf(&f->params, &f->in, f->psf.size, &f->psf, NULL, &estimate), DCV_ERROR_STRUCT);
   const uint32_t sizes[] = { 0, sizeof(dcv_params) + 4 };
   for(int i = 0; i < 2; i++)
   {
@@ -232,7 +233,7 @@ static void data(void **state)
   assert_status(dcv_noise_estimate(&f->in, 3, sigma), DCV_ERROR_DATA);
   f->params.noise = f->params.gradient = 0.0f;
   assert_status(dcv_params_resolve(&f->params, &f->in, &f->psf, NULL), DCV_ERROR_DATA);
-  assert_status(dcv_estimate_psf(&f->params, &f->in, &f->psf, NULL, NULL), DCV_ERROR_DATA);
+  assert_status(dcv_estimate_psf(&f->params, &f->in, f->psf.size, &f->psf, NULL, NULL), DCV_ERROR_DATA);
 }
 
 int main(void)

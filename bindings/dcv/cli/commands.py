@@ -53,7 +53,7 @@ from .report import Report, Stopwatch, display, print_json, side_by_side
 # In integer files the largest code means "at least this"; a little below it in light, because of rounding in the curve.
 INTEGER_SATURATION = 0.99
 
-# Share of an estimated PSF in its outermost pixels from which its square was probably too small.
+# Share of an estimated PSF in its outermost pixels from which its square, which has grown as far as it may, was probably too small.
 REACHES_EDGE = 0.1
 
 
@@ -114,7 +114,7 @@ def estimate(picture: pictures.Picture, blur_size: BlurSize, window: Any, values
     if dcv.psf.radius(result.psf) == 0:
         report.note(f"{picture.path}: no blur found in the window {','.join(map(str, result.window))}")
     elif (rim := 1 - float(result.psf[1:-1, 1:-1].sum(axis=(0, 1)).mean())) > REACHES_EDGE:
-        report.note(f"{picture.path}: {100 * rim:.0f} % of the PSF lie at the edge of its {result.psf.shape[0]} px: try a larger --blur-size, or auto")
+        report.note(f"{picture.path}: {100 * rim:.0f} % of the PSF lie at the edge of its {result.psf.shape[0]} px: the blur may be larger")
     report.detail(
         f"PSF of {result.psf.shape[0]} px from the window {','.join(map(str, result.window))}: radius {dcv.psf.radius(result.psf):.2f} px, "
         f"confidence {result.confidence:.2f}"

@@ -127,7 +127,7 @@ blur_size_option = click.option(
     "--blur-size",
     type=BlurSizeType(),
     metavar="N|auto",
-    help="Size of the PSF to estimate, odd, 3 to 33: a little more than the blur one sees. [px] Default: auto, found on the picture.",
+    help="Size of the PSF that is expected, odd, 3 to 33; a larger blur gets a larger one. [px] Default: auto, found on the picture.",
 )
 window_option = click.option("--window", type=WindowType(), metavar="X,Y,W,H", help="Sample for the estimation. [px] Default: chosen by its structure.")
 linear_option = click.option("--linear", is_flag=True, help="The values are linear light, whatever the profile says.")
