@@ -59,7 +59,8 @@ ROUNDS = 5          # per scale
 GAMMA = 2.0         # weight of ||k||^2
 NNLS_STEPS = 20
 SHARP = 0.02        # energy a PSF must gain on the delta to count
-NARROW, SHARP_NARROW = 1.0, 0.04  # the same for a narrower one (px, psf.radius): what a sharp picture's own softness gains
+NARROW, SHARP_NARROW = 1.0, 0.06  # the same for a narrower one (px, psf.radius)
+SOFT = 0.85         # px, the same: one up to here is the picture's own softness
 CONFIDENCE = np.array([1.17, 4.78, 2.78, 0.9])  # see confidence()
 LOG_NOISE = (-5.5, -2.5)  # range of the noise it was fitted on
 PRUNE = 0.03        # of the peak: smaller values of the PSF are noise
@@ -273,6 +274,11 @@ def least(noise: float, scale: float) -> float:
     return max(LAM_FINE, LAM_NOISE * (noise * scale) ** 2)
 
 
+def is_sharp(gain: float, radius: float) -> bool:
+    """A PSF of this radius that gains so much energy on the delta is no blur to remove: on doubt nothing is done."""
+    return radius < SOFT or gain < (SHARP_NARROW if radius < NARROW else SHARP)
+
+
 def polish(level: Scale, k: np.ndarray, lam: float) -> tuple[np.ndarray, float]:
     """PSF of least `trial` met on walks of the alternation from k, and on the mean of the best; and its cost."""
     best: list[tuple[float, np.ndarray, np.ndarray | None]] = []
@@ -441,7 +447,7 @@ def estimate(y: np.ndarray, size: int, *, largest: int = 33, per_channel: bool =
     score = [finest.energy(c) for c in candidates]
     gain = finest.energy(delta) - min(score)
     best_psf = candidates[int(np.argmin(score))]
-    if gain < (SHARP_NARROW if psf.radius(best_psf) < NARROW else SHARP):
+    if is_sharp(gain, psf.radius(best_psf)):
         return Estimate(np.stack([delta] * 3, -1) if per_channel else delta, 0.0, noise, best.log)
     sure = confidence(gain, agreement(best_psf, others[0].k), variance)
     if per_channel:

@@ -26,8 +26,9 @@
 #define LAM_FINE 1e-4     /* floor */
 #define LAM_NOISE 10.0    /* the same, relative to the variance of the noise: below it the PSF gains a peak that copies the noise */
 #define SHARP 0.02        /* energy a PSF must gain on the delta to count, */
-#define SHARP_NARROW 0.04 /* one narrower than NARROW: what a sharp picture's own softness gains */
+#define SHARP_NARROW 0.06 /* one narrower than NARROW */
 #define NARROW 1.0        /* px, dcv_psf_radius */
+#define SOFT 0.85         /* px, the same: a PSF up to here is the picture's own softness */
 
 /* Starts: weight of the gradient count at the coarsest scale, and the support as a share of the PSF size. */
 static const struct { float lam; bool half; } STARTS[] = { { 0.3f, false }, { 0.1f, false }, { 0.01f, false }, { 0.1f, true } };
@@ -389,6 +390,12 @@ static int middle_of(const estimation *e)
   return DCV_MAX(e->levels - PRUNED, 1);
 }
 
+/* A PSF of this radius that gains so much energy on the delta is no blur to remove: on doubt nothing is done. */
+static bool is_sharp(double gain, double radius)
+{
+  return radius < SOFT || gain < (radius < NARROW ? SHARP_NARROW : SHARP);
+}
+
 /* Probability that the PSF is good: that restoring with it gains at least 70 % of the decibels that the true PSF would. Logistic regression on the gain of
  * energy on the delta, the agreement of two starts and the decadic logarithm of the variance of the noise, the window scaled to CONTRAST; fitted on 180
  * blurred pictures (docs/blind.md). */
@@ -576,7 +583,7 @@ static dcv_status estimate(estimation *e, const dcv_params *params, const dcv_im
   const double gain = e->candidates[DELTA].energy - e->candidates[best].energy;
   float radius = 0.0f;
   if(scale > 0.0) DCV_TRY(dcv_psf_radius(&(dcv_psf){ e->candidates[best].k, e->size, 1 }, &radius));
-  if(scale == 0.0 || gain < (radius < NARROW ? SHARP_NARROW : SHARP)) best = DELTA;
+  if(scale == 0.0 || is_sharp(gain, radius)) best = DELTA;
   float found[3][DCV_BLIND_VALUES];
   for(int c = 0; c < psf->channels; c++) memcpy(found[c], e->candidates[best].k, sizeof(*found));
   for(int c = 0; c < psf->channels && psf->channels == 3 && best != DELTA; c++)

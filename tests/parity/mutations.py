@@ -181,12 +181,14 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("moved[(i - dy) * n + j - dx]", "moved[(i + dy) * n + j - dx]"),
         ("model[j] - y[j]", "model[j] + y[j]"),
     ]),
-    "c_src/solve/estimate.c": ("test_blind.py -k 'whole or family or grow'", [
+    "c_src/solve/estimate.c": ("test_blind.py -k 'whole or family or grow or softness'", [
         ("c[0] - 2.0f * c[1]", "c[0] + 2.0f * c[1]"),
         ("energy < e->candidates[s].energy ||", "energy > e->candidates[s].energy ||"),
         ("energy <= e->candidates[kept[1]].energy", "energy >= e->candidates[kept[1]].energy"),
         ("e->candidates[FAMILY + f].energy <=", "e->candidates[FAMILY + f].energy >="),
         ("e->candidates[DELTA].energy - e->candidates[best].energy", "e->candidates[DELTA].energy + e->candidates[best].energy"),
+        ("radius < SOFT", "radius > SOFT"),
+        ("gain < (radius", "gain > (radius"),
         ("within < 1.0 - PRESS", "within < 1.0 + PRESS"),
         ("DCV_MIN(2 * size + 1, largest)", "DCV_MIN(2 * size - 1, largest)"),
     ]),

@@ -250,6 +250,15 @@ def test_a_family_wins() -> None:
     assert np.abs(data - k).max() < 0.1 * k.max()
 
 
+@pytest.mark.parametrize(("sigma", "sharp"), [(0.5, True), (0.8, False)])
+def test_softness_of_half_a_pixel_is_no_blur(sigma: float, sharp: bool) -> None:
+    y = scipy.signal.fftconvolve(scene(118, 128), blind.draw("gaussian", np.log([sigma, sigma, 1]), 9), "valid")
+    y = (y + 0.002 * np.random.default_rng(1).normal(size=y.shape)).astype(np.float32)
+    delta = blind.padded(np.ones((1, 1)), 9)
+    assert np.array_equal(estimate(y, 9)[0], delta) == sharp
+    assert np.array_equal(blind.estimate(y.astype(np.float64), 9, largest=9, size_of=fast_size).psf, delta) == sharp
+
+
 @pytest.mark.parametrize(("n", "rows"), [(9, 110), (15, 150), (21, 130), (3, 16), (3, 17)])
 def test_size(n: int, rows: int) -> None:
     module = _ops.load()
