@@ -12,6 +12,9 @@ PSF that p and p + d have in common,
     (k * x)(p + d) >= low + (t white - low) m(d) - (t - 1) white
 
 A clipped pixel next to another that is darker than this by more than four times the noise, t = 1.05, low the least value around, belongs to a lamp.
+
+Where no lamp is found, clipping still hides a little light, which the iterations find too slowly: near clipped pixels the result is held in the range
+of the input (`hold`).
 """
 import numpy as np
 from scipy.ndimage import maximum_filter, uniform_filter
@@ -22,6 +25,7 @@ SHIFTS = 10
 PLACES = 16
 TAIL = 0.01
 RAMP = 2
+EXTENT = 4
 
 
 def spread(psf):
@@ -89,11 +93,31 @@ def glowing(y, psf, white, noise):
     return out
 
 
+def clipped(y, white):
+    """(M, N) boolean: pixels of y (M, N, C) with a value at or above white."""
+    return (np.isfinite(y) & (np.where(np.isfinite(y), y, 0) >= white)).any(axis=2)
+
+
+def around(psf, times):
+    """Box of so many times the `spread` to each side."""
+    return tuple(2 * times * r + 1 for r in spread(psf))
+
+
+def soften(marks):
+    """(M, N) boolean -> weights: 1 within RAMP more pixels, falling to 0 within as many again (means over boxes)."""
+    wide = maximum_filter(marks, 2 * RAMP + 1, mode="constant").astype(float)
+
+    def total(a):
+        return uniform_filter(a, 2 * RAMP + 1, mode="constant")
+
+    return total(wide) / total(np.ones_like(wide))
+
+
 def find(y, psf, white, noise):
-    """Where lamps reach: within twice the PSF's `spread` from a clipped pixel that has a `glowing` one within twice the spread.
+    """Where lamps reach: within twice the PSF's `spread` from a clipped pixel that has a `glowing` one within four times the spread.
 
     (Not all of a lamp need be clipped. What is left of its light next to the hidden part makes a dark spot there.) Depends on pixels up to
-    6 spread + 14 away.
+    8 spread + 14 away.
 
     Parameters
     ----------
@@ -107,19 +131,27 @@ def find(y, psf, white, noise):
     reached : (M, N) boolean array
     weight : (M, N) array, share of the input in the result: 1 where reached, falling to 0 within 4 px
     """
-    box = [4 * r + 1 for r in spread(psf)]
-    clipped = (np.isfinite(y) & (np.where(np.isfinite(y), y, 0) >= white)).any(axis=2)
-    lamp = clipped & maximum_filter(glowing(y, psf, white, noise), box, mode="constant")
-    reached = maximum_filter(lamp, box, mode="constant")
-    weight = maximum_filter(reached, 2 * RAMP + 1, mode="constant").astype(float)
-
-    def total(a):
-        return uniform_filter(a, 2 * RAMP + 1, mode="constant")
-
-    return reached, total(weight) / total(np.ones_like(weight))
+    lamp = clipped(y, white) & maximum_filter(glowing(y, psf, white, noise), around(psf, EXTENT), mode="constant")
+    reached = maximum_filter(lamp, around(psf, 2), mode="constant")
+    return reached, soften(reached)
 
 
 def fade(x, y, weight):
     """weight y + (1 - weight) x; x where y is not finite."""
     w = np.where(np.isfinite(y), weight[..., None], 0).astype(x.dtype)
     return w * np.where(np.isfinite(y), y, 0).astype(x.dtype) + (1 - w) * x
+
+
+def hold(x, y, psf, white, noise):
+    """x held in the range of the input within the `spread`, two standard deviations of the noise further on each side, near clipped pixels.
+
+        x <- x + near (min(max(x, least - 2 noise), most + 2 noise) - x),   no upper limit where most >= white
+
+    near: 1 within 4 spread of a clipped pixel, falling to 0 within 4 px. What clipping hid, and the iterations did not find, would ring there.
+    """
+    near = soften(maximum_filter(clipped(y, white), around(psf, EXTENT), mode="constant"))[..., None].astype(x.dtype)
+    for sign in (-1, 1):
+        most = maximum_filter(np.where(np.isfinite(y), sign * y, -np.inf), (*around(psf, 1), 1), mode="constant", cval=-np.inf)
+        bounded = (most > -np.inf) & ((sign < 0) | (most < white))
+        x = x - sign * near * np.maximum(sign * x - np.where(bounded, most + 2 * noise, np.inf), 0).astype(x.dtype)
+    return x

@@ -111,11 +111,14 @@ def estimate(y):
 def lamps(y, side, white=np.inf):
     """(M, N) boolean: what is left out below, for lamps are hidden from the restoration (`highlight`), and their slopes would stand for the picture.
 
-    Blocks of side x side pixels that hold a value at or above `white`, and their eight neighbours; nothing if that were more than 3/4 of the blocks.
+    Blocks of side x side pixels of which more than a sixteenth is at or above `white`, and their eight neighbours; nothing if that were more than 3/4
+    of the blocks. (Few clipped pixels hide little, and the steep slopes around them need their share of E.)
     """
     rows, columns = (np.arange(n) // side for n in y.shape[:2])
+    count = np.zeros((rows[-1] + 1, columns[-1] + 1), int)
+    np.add.at(count, tuple(np.argwhere((y >= white).any(axis=2)).T // side), 1)
     out = np.zeros((rows[-1] + 3, columns[-1] + 3), bool)
-    for i, j in np.argwhere((y >= white).any(axis=2)) // side:
+    for i, j in np.argwhere(16 * count > side**2):
         out[i : i + 3, j : j + 3] = True
     inner = out[1:-1, 1:-1]
     return (inner & (4 * inner.sum() <= 3 * inner.size))[np.ix_(rows, columns)]

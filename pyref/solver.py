@@ -131,7 +131,7 @@ def restore(solver, y, psf, params=None, iterations=None, white=None, dtype=np.f
     if params.kept:
         x = x + x.dtype.type(params.kept) * (fft.inverse(domain.k * fft.forward(x), domain.shape) - x)
     x = x[inside]
-    if white is not None and reached.any():
-        x = highlight.fade(x, y, weight)
+    if white is not None:
+        x = highlight.fade(highlight.hold(x, y, psf, white, params.sigma), y, weight)
     x = positive(x, y)
     return x[..., 0] if grey else x

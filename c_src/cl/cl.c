@@ -56,7 +56,7 @@ struct dcv_cl {
   cl_mem memory[M_COUNT];
   dcv_cl_fft *single, *together; /* of one tile, of a batch; the same where a batch is one tile */
   dcv_highlight highlight;
-  float *host; /* with a clipping level: planes of a tile in host memory, and two more, to look for lamps there */
+  float *host; /* with a clipping level: planes of a tile in host memory, and two more, to look for lamps and to hold the result near what is clipped */
   cl_event reached; /* the end of the iteration before the one queued last, or NULL */
   const dcv_callbacks *callbacks; /* of the run */
   int done;                       /* tiles, in the run */
@@ -340,6 +340,24 @@ static dcv_status hide_lamps(dcv_cl *cl, const dcv_cl_place *place, int slot, bo
   return write(cl, WEIGHT, slot * plane, weight, plane);
 }
 
+/* Holds a tile's result near clipped pixels in the range of the input (ops/highlight), on the host. */
+static dcv_status hold(dcv_cl *cl, const dcv_cl_place *place, int slot, int x)
+{
+  const dcv_cl_tile *t = &cl->tile;
+  const size_t plane = t->plane, at = slot * cl->job.channels * plane, floats = (size_t)cl->step * cl->tiling.width * place->data_height;
+  const dcv_fft layout = { .width = t->width, .height = t->height, .columns = t->columns, .stride = t->stride, .plane = plane };
+  float *planes[3], *const near = cl->host + cl->job.channels * plane, *mapped;
+  for(int c = 0; c < cl->job.channels; c++) planes[c] = cl->host + c * plane;
+  DCV_CL_TRY(clEnqueueReadBuffer(cl->queue, cl->memory[x], CL_TRUE, sizeof(float) * at, planes_bytes(cl, 1), cl->host, 0, NULL, NULL));
+  DCV_CL_MAKE(mapped, clEnqueueMapBuffer(cl->queue, cl->memory[STRIP_IN], CL_TRUE, CL_MAP_READ, 0, sizeof(float) * floats, 0, NULL, NULL, &error_));
+  const dcv_image strip = {
+    .data = mapped, .width = cl->tiling.width, .height = place->data_height, .pixel_stride = cl->step, .row_stride = (ptrdiff_t)cl->step * cl->tiling.width
+  };
+  dcv_highlight_hold(&cl->highlight, &layout, &strip, place->x0, 0, cl->job.channels, place->data_width, place->data_height, near, near + plane, planes);
+  DCV_CL_TRY(clEnqueueUnmapMemObject(cl->queue, cl->memory[STRIP_IN], mapped, 0, NULL, NULL));
+  return write(cl, x, at, cl->host, plane * cl->job.channels);
+}
+
 /* z with holes and gap filled, and its bounds. */
 static dcv_status start_tiles(dcv_cl *cl, const batch *b)
 {
@@ -495,6 +513,7 @@ static dcv_status run_batch(dcv_cl *cl, int iy, batch *b)
   DCV_TRY(iterate(cl, b, &x));
   for(int i = 0; i < b->count; i++)
   {
+    if(cl->flags[order[i]] & DCV_HAS_CLIPPED) DCV_TRY(hold(cl, cl->places + first + i, i, x));
     if(cl->flags[order[i]] & HAS_LAMPS)
       DCV_TRY(launch(cl, K_fade, t.width, t.height, 1,
                      ARGS(ARG(strip), ARG(t), ARG(m[PLACES]), ARG(first), ARG(i), ARG(m[WEIGHT]), ARG(m[STRIP_IN]), ARG(m[x]))));

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RAMP = 2, SHIFTS = DCV_HIGHLIGHT_SHIFTS, PLACES = 16 };
+enum { RAMP = 2, EXTENT = 4, SHIFTS = DCV_HIGHLIGHT_SHIFTS, PLACES = 16 };
 #define ABOVE 0.05f
 #define LEAST 0.05f
 #define TAIL 0.01
@@ -61,7 +61,7 @@ int dcv_highlight_reach(const dcv_highlight *highlight)
 {
   if(highlight->white == INFINITY) return 0;
   const int most = DCV_MAX(highlight->rows, highlight->columns);
-  return DCV_MAX(2 * most + 2, SHIFTS * highlight->stride) + 2 * most + 2 * most + 2 * RAMP + 1;
+  return DCV_MAX(2 * most + 2, SHIFTS * highlight->stride) + EXTENT * most + 2 * most + 2 * RAMP + 1;
 }
 
 /* a <- sums over boxes of (2 rows + 1) x (2 columns + 1), cut off at the edges; exact for counts. */
@@ -99,6 +99,19 @@ static void widen(float *a, float *scratch, int stride, int width, int height, i
   box_sum(a, scratch, stride, width, height, rows, columns);
   for(int y = 0; y < height; y++)
     for(int x = 0; x < width; x++) a[(size_t)y * stride + x] = a[(size_t)y * stride + x] > 0.0f;
+}
+
+/* Marks, 0 or 1, become 1 within RAMP more pixels, falling to 0 within as many again: means over boxes. */
+static void soften(float *a, float *scratch, int stride, int width, int height)
+{
+  widen(a, scratch, stride, width, height, RAMP, RAMP);
+  box_sum(a, scratch, stride, width, height, RAMP, RAMP);
+  for(int y = 0; y < height; y++)
+    for(int x = 0; x < width; x++)
+    {
+      const int down = DCV_MIN(y + RAMP, height - 1) - DCV_MAX(y - RAMP, 0) + 1, across = DCV_MIN(x + RAMP, width - 1) - DCV_MAX(x - RAMP, 0) + 1;
+      a[(size_t)y * stride + x] /= (float)(down * across);
+    }
 }
 
 static bool clipped(int channels, float *const *planes, size_t at, float white)
@@ -167,7 +180,7 @@ bool dcv_highlight_hide(const dcv_highlight *highlight, const dcv_fft *fft, int 
       weight[(size_t)y * stride + x] = lamp, any |= lamp;
     }
   if(!any) return false;
-  widen(weight, scratch, stride, width, height, 2 * rows, 2 * columns);
+  widen(weight, scratch, stride, width, height, EXTENT * rows, EXTENT * columns);
   for(int y = 0; y < height; y++)
     for(int x = 0; x < width; x++)
       if(!clipped(channels, planes, (size_t)y * stride + x, highlight->white)) weight[(size_t)y * stride + x] = 0.0f;
@@ -182,14 +195,7 @@ bool dcv_highlight_hide(const dcv_highlight *highlight, const dcv_fft *fft, int 
       for(int c = 0; c < channels; c++) planes[c][at] = NAN;
     }
   if(!any) return false;
-  widen(weight, scratch, stride, width, height, RAMP, RAMP);
-  box_sum(weight, scratch, stride, width, height, RAMP, RAMP);
-  for(int y = 0; y < height; y++)
-    for(int x = 0; x < width; x++)
-    {
-      const int down = DCV_MIN(y + RAMP, height - 1) - DCV_MAX(y - RAMP, 0) + 1, across = DCV_MIN(x + RAMP, width - 1) - DCV_MAX(x - RAMP, 0) + 1;
-      weight[(size_t)y * stride + x] /= (float)(down * across);
-    }
+  soften(weight, scratch, stride, width, height);
   return true;
 }
 
@@ -201,5 +207,86 @@ void dcv_highlight_fade(const dcv_fft *fft, const float *weight, const dcv_image
       const size_t at = (size_t)i * fft->stride + j;
       const float v = y->data[(y0 + i) * y->row_stride + (ptrdiff_t)(x0 + j) * y->pixel_stride + c];
       if(isfinite(v)) x[at] = weight[at] * v + (1.0f - weight[at]) * x[at];
+    }
+}
+
+/* to <- the greater of both. */
+DCV_SIMD static void take_greater(float *to, const float *from, int count)
+{
+  for(int x = 0; x < count; x++) to[x] = to[x] > from[x] ? to[x] : from[x];
+}
+
+/* a <- greatest value within `rows` and `columns` to each side: forwards, then backwards, doubling the range. */
+static void greatest(float *a, int stride, int width, int height, int rows, int columns)
+{
+  for(int have = 1, step; have <= rows; have += step)
+  {
+    step = DCV_MIN(have, rows + 1 - have);
+    for(int y = 0; y < height - step; y++) take_greater(a + (size_t)y * stride, a + (size_t)(y + step) * stride, width);
+  }
+  for(int have = 1, step; have <= rows; have += step)
+  {
+    step = DCV_MIN(have, rows + 1 - have);
+    for(int y = height - 1; y >= step; y--) take_greater(a + (size_t)y * stride, a + (size_t)(y - step) * stride, width);
+  }
+  for(int y = 0; y < height; y++)
+  {
+    float *const row = a + (size_t)y * stride;
+    for(int have = 1, step; have <= columns; have += step)
+    {
+      step = DCV_MIN(have, columns + 1 - have);
+      for(int x = 0; x < width - step; x++) row[x] = row[x] > row[x + step] ? row[x] : row[x + step];
+    }
+    for(int have = 1, step; have <= columns; have += step)
+    {
+      step = DCV_MIN(have, columns + 1 - have);
+      for(int x = width - 1; x >= step; x--) row[x] = row[x] > row[x - step] ? row[x] : row[x - step];
+    }
+  }
+}
+
+static float given(const dcv_image *y, int x, int row, int c)
+{
+  return y->data[row * y->row_stride + (ptrdiff_t)x * y->pixel_stride + c];
+}
+
+void dcv_highlight_hold(const dcv_highlight *highlight, const dcv_fft *fft, const dcv_image *y, int x0, int y0, int channels, int width, int height,
+                        float *near, float *scratch, float *const *planes)
+{
+  if(highlight->white == INFINITY) return;
+  const int stride = fft->stride, rows = highlight->rows, columns = highlight->columns;
+  bool any = false;
+  for(int i = 0; i < height; i++)
+    for(int j = 0; j < width; j++)
+    {
+      bool bright = false;
+      for(int c = 0; c < channels; c++)
+      {
+        const float v = given(y, x0 + j, y0 + i, c);
+        bright |= isfinite(v) && v >= highlight->white;
+      }
+      near[(size_t)i * stride + j] = bright, any |= bright;
+    }
+  if(!any) return;
+  widen(near, scratch, stride, width, height, EXTENT * rows, EXTENT * columns);
+  soften(near, scratch, stride, width, height);
+  for(int c = 0; c < channels; c++)
+    for(int sign = -1; sign <= 1; sign += 2)
+    {
+      for(int i = 0; i < height; i++)
+        for(int j = 0; j < width; j++)
+        {
+          const float v = given(y, x0 + j, y0 + i, c);
+          scratch[(size_t)i * stride + j] = isfinite(v) ? sign * v : -INFINITY;
+        }
+      greatest(scratch, stride, width, height, rows, columns);
+      for(int i = 0; i < height; i++)
+        for(int j = 0; j < width; j++)
+        {
+          const size_t at = (size_t)i * stride + j;
+          const float most = scratch[at], excess = sign * planes[c][at] - (most + 0.5f * highlight->margin);
+          const bool bounded = most > -INFINITY && (sign < 0 || most < highlight->white);
+          if(bounded && excess > 0.0f) planes[c][at] -= near[at] * sign * excess;
+        }
     }
 }

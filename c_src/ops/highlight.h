@@ -33,10 +33,10 @@ typedef struct dcv_highlight {
 dcv_highlight dcv_highlight_of(const dcv_psf *psf, float white, float noise);
 
 /* Pixels around a pixel that decide about it, 0 without a clipping level: where the least value is looked for (2 spread + 2) or a shift, the lamp's extent
- * (2 spread), what it reaches (2 spread), the ramp of the weight. */
+ * (4 spread), what it reaches (2 spread), the ramp of the weight. */
 int dcv_highlight_reach(const dcv_highlight *highlight);
 
-/* A lamp is a clipped pixel with one that belongs to a lamp within twice the spread; it reaches twice the spread: not all of it need be clipped,
+/* A lamp is a clipped pixel with one that belongs to a lamp within four times the spread; it reaches twice the spread: not all of it need be clipped,
  * and what is left of its light next to the hidden part makes a dark spot there.
  * Marks the reached pixels of the width x height ones at the planes' origin as unknown (NaN). Returns whether there are any; if so, `weight` becomes the share of
  * the input in the result: 1 where reached, falling to 0 within 4 px. weight, scratch: fft->plane floats each. */
@@ -45,5 +45,14 @@ bool dcv_highlight_hide(const dcv_highlight *highlight, const dcv_fft *fft, int 
 
 /* x <- weight y + (1 - weight) x where y, channel c of the picture from (x0, y0) on, is finite. */
 void dcv_highlight_fade(const dcv_fft *fft, const float *weight, const dcv_image *y, int x0, int y0, int c, int width, int height, float *x);
+
+/* Near clipped pixels, within 4 spread, holds the result in the range of the input within the spread, two standard deviations of the noise further on each
+ * side: what clipping hid, and the iterations did not find, would ring there.
+ *
+ *   x <- x + near (min(max(x, least - 2 sigma), most + 2 sigma) - x)                                              (no upper limit where most >= white)
+ *
+ * y: the picture, whose pixel (x0, y0) is at the planes' origin. near, falling from 1 to 0 within 4 px, and scratch: fft->plane floats each. */
+void dcv_highlight_hold(const dcv_highlight *highlight, const dcv_fft *fft, const dcv_image *y, int x0, int y0, int channels, int width, int height,
+                        float *near, float *scratch, float *const *planes);
 
 #endif

@@ -263,17 +263,28 @@ static float unclipped(const dcv_image *in, int x, int y, int c, float white)
   return value < white ? value : NAN;
 }
 
-/* Blocks of side x side pixels with a value at or above white, and their eight neighbours, among columns x rows and one more on each side; none if too many. */
+/* Pixels of a block of side x side, cut off at the frame, with a value at or above white. */
+static int clipped(const dcv_image *in, int channels, float white, int side, int left, int top)
+{
+  int count = 0;
+  for(int y = top; y < DCV_MIN(top + side, in->height); y++)
+    for(int x = left; x < DCV_MIN(left + side, in->width); x++)
+    {
+      bool any = false;
+      for(int c = 0; c < channels; c++) any |= at(in, x, y, c) >= white;
+      count += any;
+    }
+  return count;
+}
+
+/* Blocks of side x side pixels of which more than a sixteenth is at or above white, and their eight neighbours, among columns x rows and one more on each
+ * side; none if too many. */
 static void mark_lamps(const dcv_image *in, int channels, float white, int side, int columns, int rows, unsigned char *lamp)
 {
-  for(int y = 0; y < in->height; y++)
-    for(int x = 0; x < in->width; x++)
-    {
-      bool clipped = false;
-      for(int c = 0; c < channels; c++) clipped |= at(in, x, y, c) >= white;
-      if(!clipped) continue;
-      for(int i = 0; i < 3; i++) memset(lamp + (y / side + i) * (columns + 2) + x / side, 1, 3);
-    }
+  for(int y = 0; y < rows; y++)
+    for(int x = 0; x < columns; x++)
+      if(16 * clipped(in, channels, white, side, x * side, y * side) > side * side)
+        for(int i = 0; i < 3; i++) memset(lamp + (y + i) * (columns + 2) + x, 1, 3);
   int count = 0;
   for(int i = 1; i <= rows; i++)
     for(int j = 1; j <= columns; j++) count += lamp[i * (columns + 2) + j];

@@ -13,8 +13,9 @@
  *             r = min(s_2 / s_1, max(q_2 / q_1, 1)^2). Fine texture, too, is stronger at step 2, but hardly in the two chroma channels (R - B) / sqrt 2,
  *             (R - 2 G + B) / sqrt 6, where it cancels: q_1, q_2 are the same of those, by the channels' mean brightness, unless the picture is grey.
  *   gradient  G^2 = mean over pixels of |grad y|^2 (all channels, both directions) - 4 C sigma^2, at least sigma^2. Left out: differences with values at or
- *             above `white` (INFINITY: none), and those from a pixel of a block of side x side pixels that holds such a value, or of its eight neighbours
- *             (unless that were more than 3/4 of all blocks): lamps are hidden from the restoration (ops/highlight), their slopes would stand for the picture.
+ *             above `white` (INFINITY: none), and those from a pixel of a block of side x side pixels of which more than a sixteenth is so bright, or of its
+ *             eight neighbours (unless that were more than 3/4 of all blocks): lamps are hidden from the restoration (ops/highlight), their slopes would stand
+ *             for the picture. Fewer clipped pixels hide little, and the slopes around them need their share of E.
  *   edge      E^2 = mean over pixels of max(p - 32 C sigma^2, 0)^2 / G^2, p = |grad y|^2 of a pixel, what is left out counting 0: the scale of the steepest
  *             gradients, 2 to 4 G in photographs, far more for a few strong edges on an even ground.
  */

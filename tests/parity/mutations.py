@@ -92,6 +92,9 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("x + j * h->stride, white) < low", "x + j * h->stride, white) > low"),
         ("(1.0f - weight[at]) * x[at]", "(1.0f + weight[at]) * x[at]"),
         ("DCV_MAX(y - RAMP, 0) + 1", "DCV_MAX(y - RAMP, 0) - 1"),
+        ("most + 0.5f * highlight->margin", "most - 0.5f * highlight->margin"),
+        ("-= near[at] * sign * excess", "+= near[at] * sign * excess"),
+        ("rows + 1 - have", "rows - have"),
     ]),
     "c_src/ops/refocus.c": ("test_refocus.py -k 'parity or kernels'", [
         ("atan2(fy, fx) - PI", "atan2(fy, fx) + PI"),

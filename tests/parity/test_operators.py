@@ -344,14 +344,14 @@ def test_psf_resample(size, scale, channels, seed):
 
 
 @pytest.mark.parametrize("k", [psf.disk(3), psf.motion(9, 30), psf.motion(15, 10), psf.gaussian(1, 7), np.stack([psf.gaussian(s, 7) for s in (0.5, 1, 1.5)], axis=2)])
-@pytest.mark.parametrize(("shape", "channels"), [((40, 53), 3), ((31, 29), 1), ((1, 30), 2)])
+@pytest.mark.parametrize(("shape", "channels"), [((40, 80), 3), ((31, 29), 1), ((1, 30), 2)])
 def test_highlight(k, shape, channels):
     """Lamps at the frame and inside, a bright sky, holes: what is reached, the weight around it, the fade."""
     rng = np.random.default_rng(3)
     y = rng.uniform(0.3, 0.32, (*shape, channels)).astype(np.float32)
     y[:, :4] = 1.02
     if shape[1] > 50:
-        y[:, 35:] += 0.05 * np.arange(shape[1] - 35, dtype=np.float32)[:, None]  # up to a sky that is no lamp
+        y[:, 62:] += 0.05 * np.arange(shape[1] - 62, dtype=np.float32)[:, None]  # up to a sky that is no lamp
     y[: max(shape[0] // 3, 1), 5:7] = 0.7
     y[shape[0] // 2 :, 20:22] = 1.3
     y[0, 12] = np.nan
@@ -367,7 +367,7 @@ def test_highlight(k, shape, channels):
     reached, share = highlight.find(y, k.astype(np.float32), 1.0, 0.004)
     assert any_lamp == reached.any()
     assert reached.any()
-    assert not reached[:, 48:].any()
+    assert not reached[:, 75:].any()
     inside = np.s_[: shape[0], : shape[1]]
     compare("highlight reach", 1.0 * np.isnan(d.stack(kept)[inside]), 1.0 * (np.isnan(y) | reached[..., None]))
     compare("highlight weight", d.pixels(weight)[inside], share, 1)
@@ -378,6 +378,28 @@ def test_highlight(k, shape, channels):
         plane = d.plane(x[..., c])
         d.lib.dcv_highlight_fade(d.fft, weight, picture_struct, 0, 0, c, shape[1], shape[0], plane)
         compare("highlight fade", d.pixels(plane)[inside], expected[..., c], 1)
+
+
+@pytest.mark.parametrize("k", [psf.disk(3), psf.motion(9, 30), psf.motion(15, 10), np.stack([psf.gaussian(s, 7) for s in (0.5, 1, 1.5)], axis=2)])
+@pytest.mark.parametrize(("shape", "channels"), [((70, 83), 3), ((31, 29), 1), ((1, 90), 2)])
+def test_highlight_hold(k, shape, channels):
+    """Far beyond the input's range: held where something clipped is near, left elsewhere; unknown pixels do not count."""
+    rng = np.random.default_rng(5)
+    y = rng.uniform(0.3, 0.4, (*shape, channels)).astype(np.float32)
+    y[0, :2, 0] = 1
+    y[0, 9], y[0, 20:] = np.nan, np.inf
+    x = rng.normal(0.35, 0.3, (*shape, channels)).astype(np.float32)
+    d = _ops.Domain(shape[0] + 3, shape[1] + 5)
+    struct, _psf = _ops.psf_struct(k.astype(np.float32))
+    found = d.ffi.new("dcv_highlight *", d.lib.dcv_highlight_of(struct, 1.0, 0.004))
+    picture_struct, _y = _ops.image_struct(np.pad(y, ((2, 0), (3, 0), (0, 0))))
+    kept, planes = d.planes(x)
+    d.lib.dcv_highlight_hold(found, d.fft, picture_struct, 3, 2, channels, shape[1], shape[0], d.plane(), d.plane(), planes)
+    expected = highlight.hold(exact(x), exact(y), k.astype(np.float32), 1.0, 0.004)
+    compare("highlight fade", d.stack(kept)[: shape[0], : shape[1]], expected, 1)
+    changed = expected != x
+    assert changed[:, :5].any()
+    assert not changed[:, 75:].any()
 
 
 @pytest.mark.parametrize("radius", [0, 1, 7, 63])
