@@ -17,7 +17,7 @@ Where no lamp is found, clipping still hides a little light, which the iteration
 of the input (`hold`).
 """
 import numpy as np
-from scipy.ndimage import maximum_filter, uniform_filter
+from scipy.ndimage import maximum_filter, minimum_filter, uniform_filter
 
 ABOVE = 0.05
 LEAST = 0.05
@@ -143,15 +143,24 @@ def fade(x, y, weight):
 
 
 def hold(x, y, psf, white, noise):
-    """x held in the range of the input within the `spread`, two standard deviations of the noise further on each side, near clipped pixels.
+    """x held in the range of the input within the `spread`, near clipped pixels.
 
-        x <- x + near (min(max(x, least - 2 noise), most + 2 noise) - x),   no upper limit where most >= white
+    The little that clipping hid where there is no lamp, and the iterations did not find, would ring there. Where the picture has structure narrower than
+    the spread, restoring it does leave that range: by up to four times what it rises there. With v = min(y, white), greatest and least within the spread,
 
-    near: 1 within 4 spread of a clipped pixel, falling to 0 within 4 px. What clipping hid, and the iterations did not find, would ring there.
+        x <= greatest(v) + 2 noise + 4 max(p - 6 noise, 0),  p = v - greatest(least(v)), the greatest within 2 px     (unless greatest(v) = white)
+
+    and the same for -x and -v. Within 4 spread of a clipped pixel, fading within 4 px; non-finite values of y do not count.
     """
     near = soften(maximum_filter(clipped(y, white), around(psf, EXTENT), mode="constant"))[..., None].astype(x.dtype)
+    finite, box = np.isfinite(y), (*around(psf, 1), 1)
     for sign in (-1, 1):
-        most = maximum_filter(np.where(np.isfinite(y), sign * y, -np.inf), (*around(psf, 1), 1), mode="constant", cval=-np.inf)
+        v = sign * np.minimum(np.where(finite, y, 0), white)
+        most = maximum_filter(np.where(finite, v, -np.inf), box, mode="constant", cval=-np.inf)
+        least = minimum_filter(np.where(finite, v, np.inf), box, mode="constant", cval=np.inf)
+        wide = maximum_filter(np.where(least < np.inf, least, -np.inf), box, mode="constant", cval=-np.inf)
+        narrow = maximum_filter(np.where(finite, v - np.where(finite, wide, 0), 0), (5, 5, 1), mode="constant")
         bounded = (most > -np.inf) & ((sign < 0) | (most < white))
-        x = x - sign * near * np.maximum(sign * x - np.where(bounded, most + 2 * noise, np.inf), 0).astype(x.dtype)
+        limit = np.where(bounded, most + 2 * noise + 4 * np.maximum(narrow - 6 * noise, 0), np.inf)
+        x = x - sign * near * np.maximum(sign * x - limit, 0).astype(x.dtype)
     return x

@@ -56,7 +56,7 @@ struct dcv_cl {
   cl_mem memory[M_COUNT];
   dcv_cl_fft *single, *together; /* of one tile, of a batch; the same where a batch is one tile */
   dcv_highlight highlight;
-  float *host; /* with a clipping level: planes of a tile in host memory, and two more, to look for lamps and to hold the result near what is clipped */
+  float *host; /* with a clipping level: planes of a tile in host memory, and three more, to look for lamps and to hold the result near what is clipped */
   cl_event reached; /* the end of the iteration before the one queued last, or NULL */
   const dcv_callbacks *callbacks; /* of the run */
   int done;                       /* tiles, in the run */
@@ -280,7 +280,7 @@ dcv_status dcv_cl_create(dcv_cl **out, const dcv_job *job, const dcv_tiling *til
   cl->step = target->context ? 4 : job->channels, cl->threads = target->threads;
   cl->turned = dcv_job_turned(job), cl->next = dcv_job_otfs(job) == 1 ? 0 : cl->tile.plane;
   cl->highlight = dcv_highlight_of(job->psf, job->saturation, job->noise);
-  if(job->saturation < INFINITY) cl->host = dcv_alloc_floats((size_t)cl->tile.plane * (job->channels + 2));
+  if(job->saturation < INFINITY) cl->host = dcv_alloc_floats((size_t)cl->tile.plane * (job->channels + 3));
   cl->ranges = dcv_alloc(sizeof(int) * 2 * (tiling->tiles_x + tiling->tiles_y));
   cl->places = dcv_alloc(sizeof(*cl->places) * tiling->tiles_x);
   cl->order = dcv_alloc(sizeof(*cl->order) * tiling->tiles_x);
@@ -346,14 +346,14 @@ static dcv_status hold(dcv_cl *cl, const dcv_cl_place *place, int slot, int x)
   const dcv_cl_tile *t = &cl->tile;
   const size_t plane = t->plane, at = slot * cl->job.channels * plane, floats = (size_t)cl->step * cl->tiling.width * place->data_height;
   const dcv_fft layout = { .width = t->width, .height = t->height, .columns = t->columns, .stride = t->stride, .plane = plane };
-  float *planes[3], *const near = cl->host + cl->job.channels * plane, *mapped;
+  float *planes[3], *const scratch = cl->host + cl->job.channels * plane, *mapped;
   for(int c = 0; c < cl->job.channels; c++) planes[c] = cl->host + c * plane;
   DCV_CL_TRY(clEnqueueReadBuffer(cl->queue, cl->memory[x], CL_TRUE, sizeof(float) * at, planes_bytes(cl, 1), cl->host, 0, NULL, NULL));
   DCV_CL_MAKE(mapped, clEnqueueMapBuffer(cl->queue, cl->memory[STRIP_IN], CL_TRUE, CL_MAP_READ, 0, sizeof(float) * floats, 0, NULL, NULL, &error_));
   const dcv_image strip = {
     .data = mapped, .width = cl->tiling.width, .height = place->data_height, .pixel_stride = cl->step, .row_stride = (ptrdiff_t)cl->step * cl->tiling.width
   };
-  dcv_highlight_hold(&cl->highlight, &layout, &strip, place->x0, 0, cl->job.channels, place->data_width, place->data_height, near, near + plane, planes);
+  dcv_highlight_hold(&cl->highlight, &layout, &strip, place->x0, 0, cl->job.channels, place->data_width, place->data_height, scratch, planes);
   DCV_CL_TRY(clEnqueueUnmapMemObject(cl->queue, cl->memory[STRIP_IN], mapped, 0, NULL, NULL));
   return write(cl, x, at, cl->host, plane * cl->job.channels);
 }

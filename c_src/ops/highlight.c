@@ -250,11 +250,43 @@ static float given(const dcv_image *y, int x, int row, int c)
   return y->data[row * y->row_stride + (ptrdiff_t)x * y->pixel_stride + c];
 }
 
+/* most <- greatest of v = sign min(y, white) within the spread, -INFINITY without any; narrow <- by how much v, within 2 px, rises above what is as wide as
+ * the spread (the greatest of the least), not below 0. */
+static void range(const dcv_highlight *h, const dcv_fft *fft, const dcv_image *y, int x0, int y0, int c, int sign, int width, int height, float *most, float *narrow)
+{
+  const int stride = fft->stride;
+  for(int i = 0; i < height; i++)
+    for(int j = 0; j < width; j++)
+    {
+      const size_t at = (size_t)i * stride + j;
+      const float v = given(y, x0 + j, y0 + i, c), held = sign * fminf(v, h->white);
+      most[at] = isfinite(v) ? held : -INFINITY, narrow[at] = isfinite(v) ? -held : -INFINITY;
+    }
+  greatest(most, stride, width, height, h->rows, h->columns);
+  greatest(narrow, stride, width, height, h->rows, h->columns);
+  for(int i = 0; i < height; i++)
+    for(int j = 0; j < width; j++)
+    {
+      float *const least = narrow + (size_t)i * stride + j;
+      *least = *least > -INFINITY ? -*least : -INFINITY;
+    }
+  greatest(narrow, stride, width, height, h->rows, h->columns);
+  for(int i = 0; i < height; i++)
+    for(int j = 0; j < width; j++)
+    {
+      const float v = given(y, x0 + j, y0 + i, c);
+      float *const to = narrow + (size_t)i * stride + j;
+      *to = isfinite(v) ? sign * fminf(v, h->white) - *to : 0.0f;
+    }
+  greatest(narrow, stride, width, height, 2, 2);
+}
+
 void dcv_highlight_hold(const dcv_highlight *highlight, const dcv_fft *fft, const dcv_image *y, int x0, int y0, int channels, int width, int height,
-                        float *near, float *scratch, float *const *planes)
+                        float *scratch, float *const *planes)
 {
   if(highlight->white == INFINITY) return;
-  const int stride = fft->stride, rows = highlight->rows, columns = highlight->columns;
+  const int stride = fft->stride;
+  float *const near = scratch, *const most = near + fft->plane, *const narrow = most + fft->plane;
   bool any = false;
   for(int i = 0; i < height; i++)
     for(int j = 0; j < width; j++)
@@ -268,24 +300,19 @@ void dcv_highlight_hold(const dcv_highlight *highlight, const dcv_fft *fft, cons
       near[(size_t)i * stride + j] = bright, any |= bright;
     }
   if(!any) return;
-  widen(near, scratch, stride, width, height, EXTENT * rows, EXTENT * columns);
-  soften(near, scratch, stride, width, height);
+  widen(near, most, stride, width, height, EXTENT * highlight->rows, EXTENT * highlight->columns);
+  soften(near, most, stride, width, height);
+  const float noise = highlight->margin / 4.0f;
   for(int c = 0; c < channels; c++)
     for(int sign = -1; sign <= 1; sign += 2)
     {
-      for(int i = 0; i < height; i++)
-        for(int j = 0; j < width; j++)
-        {
-          const float v = given(y, x0 + j, y0 + i, c);
-          scratch[(size_t)i * stride + j] = isfinite(v) ? sign * v : -INFINITY;
-        }
-      greatest(scratch, stride, width, height, rows, columns);
+      range(highlight, fft, y, x0, y0, c, sign, width, height, most, narrow);
       for(int i = 0; i < height; i++)
         for(int j = 0; j < width; j++)
         {
           const size_t at = (size_t)i * stride + j;
-          const float most = scratch[at], excess = sign * planes[c][at] - (most + 0.5f * highlight->margin);
-          const bool bounded = most > -INFINITY && (sign < 0 || most < highlight->white);
+          const float excess = sign * planes[c][at] - (most[at] + 2.0f * noise + 4.0f * fmaxf(narrow[at] - 6.0f * noise, 0.0f));
+          const bool bounded = most[at] > -INFINITY && (sign < 0 || most[at] < highlight->white);
           if(bounded && excess > 0.0f) planes[c][at] -= near[at] * sign * excess;
         }
     }

@@ -46,13 +46,14 @@ bool dcv_highlight_hide(const dcv_highlight *highlight, const dcv_fft *fft, int 
 /* x <- weight y + (1 - weight) x where y, channel c of the picture from (x0, y0) on, is finite. */
 void dcv_highlight_fade(const dcv_fft *fft, const float *weight, const dcv_image *y, int x0, int y0, int c, int width, int height, float *x);
 
-/* Near clipped pixels, within 4 spread, holds the result in the range of the input within the spread, two standard deviations of the noise further on each
- * side: what clipping hid, and the iterations did not find, would ring there.
+/* Near clipped pixels, within 4 spread, holds the result in the range of the input within the spread: the little that clipping hid where there is no lamp, and
+ * the iterations did not find, would ring there. Where the picture has structure narrower than the spread, restoring it does leave that range: by up to four
+ * times what it rises there. With v = min(y, white), greatest and least within the spread,
  *
- *   x <- x + near (min(max(x, least - 2 sigma), most + 2 sigma) - x)                                              (no upper limit where most >= white)
+ *   x <= greatest(v) + 2 sigma + 4 max(p - 6 sigma, 0),  p = v - greatest(least(v)), the greatest within 2 px                   (unless greatest(v) = white)
  *
- * y: the picture, whose pixel (x0, y0) is at the planes' origin. near, falling from 1 to 0 within 4 px, and scratch: fft->plane floats each. */
+ * and the same for -x and -v. y: the picture, whose pixel (x0, y0) is at the planes' origin. Fades within 4 px. scratch: 3 fft->plane floats. */
 void dcv_highlight_hold(const dcv_highlight *highlight, const dcv_fft *fft, const dcv_image *y, int x0, int y0, int channels, int width, int height,
-                        float *near, float *scratch, float *const *planes);
+                        float *scratch, float *const *planes);
 
 #endif

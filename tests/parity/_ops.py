@@ -71,7 +71,7 @@ dcv_highlight dcv_highlight_of(const dcv_psf *psf, float white, float noise);
 _Bool dcv_highlight_hide(const dcv_highlight *highlight, const dcv_fft *fft, int channels, float *const *planes, int width, int height, float *weight,
                          float *scratch);
 void dcv_highlight_hold(const dcv_highlight *highlight, const dcv_fft *fft, const dcv_image *y, int x0, int y0, int channels, int width, int height,
-                        float *near, float *scratch, float *const *planes);
+                        float *scratch, float *const *planes);
 void dcv_highlight_fade(const dcv_fft *fft, const float *weight, const dcv_image *y, int x0, int y0, int c, int width, int height, float *x);
 void dcv_tv_shrink(const dcv_fft *fft, int channels, const float *weights, float rho, float growth, float *const *x, float *const *u, float *scratch);
 size_t dcv_tv_scratch(const dcv_fft *fft, int channels);
