@@ -140,7 +140,7 @@ def frame(bench: Bench, _keep: Keep) -> Figures:
     return figures | {
         "frame: outer 16 px less the same inside a larger picture, mean, dB_error": float(losses.mean()),
         "frame: outer 16 px less the interior, mean, dB_error": float(behind.mean()),
-        "frame: the same inside a larger picture, dB": float(possible.mean()),
+        "frame: the same inside a larger picture, mean, dB_error": float(possible.mean()),
     }
 
 
@@ -426,11 +426,19 @@ def priority(bench: Bench, _keep: Keep) -> Figures:
     """A sweep from denoise to deblur on a picture that is half flat.
 
     Steps that do not add sharpness, or noise; PSNR lost at 0 against the best step; at -1, which is to remove noise only, the gradient over that of the blurred
-    picture without noise.
+    picture without noise. Over all pictures, PSFs and noise levels: what the best of five steps has, on average, over 0.
     """
     name, sharp = next(iter(bench.sharps.items()))
     sweep = swept(sharp, dcv.psf.disk(3), bench.side)
+    told = []
+    for p, psf in enumerate(bench.psfs.values()):
+        for s, sigma in enumerate(bench.sigmas):
+            for i, each in enumerate(bench.sharps.values()):
+                y, truth = known_scene(each, psf, sigma, 100 * p + 10 * s + i, bench.side)
+                told.append([scenes.psnr(restore(y, psf, priority=value), truth) for value in (-0.5, -0.25, 0, 0.25, 0.5)])
+    means = np.mean(told, axis=0)
     return {
+        "priority: mean PSNR of the best of five steps over that at 0, dB_error": float(means.max() - means[2]),
         "priority: steps not monotone in sharpness_error": float(np.sum(np.diff(sweep.detail) <= 0)),
         "priority: steps not monotone in noise_error": float(np.sum(np.diff(sweep.noise) < -1e-6)),
         "priority: PSNR lost at 0, dB_error": float(sweep.psnr.max() - sweep.psnr[len(sweep.values) // 2]),
