@@ -59,12 +59,18 @@ dcv_status dcv_refocus_map(const dcv_params *params, const dcv_psf *psf, const d
   float *const e = status == DCV_OK ? dcv_alloc_floats((size_t)in->width * in->height) : NULL;
   const int threads = dcv_threads(params->threads);
   if(status == DCV_OK && !e) status = DCV_ERROR_MEMORY;
-  if(status == DCV_OK) status = dcv_refocus_evidence(in, params->channels, &own, noise_of(params), threads, callbacks, e);
+  if(status == DCV_OK) status = dcv_refocus_evidence(in, params->channels, &own, noise_of(params), params->planning, threads, callbacks, e);
   if(status == DCV_OK) status = dcv_refocus_spread(e, threads, map);
   dcv_release(e);
   dcv_psf_clear(&own);
   if(status == DCV_OK) dcv_progress(callbacks, 1.0);
   return status;
+}
+
+dcv_status dcv_refocus_subject(dcv_image *map)
+{
+  DCV_TRY(dcv_image_check(map, 1));
+  return dcv_refocus_drop(map);
 }
 
 dcv_status dcv_refocus_prepare(const dcv_params *params, const dcv_psf *psf, const dcv_image *in, const dcv_image *map, dcv_image *out,
@@ -81,7 +87,7 @@ dcv_status dcv_refocus_prepare(const dcv_params *params, const dcv_psf *psf, con
     for(int x = 0; x < in->width; x++)
       for(int c = params->channels; c < both; c++)
         out->data[y * out->row_stride + (ptrdiff_t)x * out->pixel_stride + c] = in->data[y * in->row_stride + (ptrdiff_t)x * in->pixel_stride + c];
-  if(status == DCV_OK) status = dcv_refocus_reblur(in, params->channels, &own, noise_of(params), map, dcv_threads(params->threads), callbacks, out);
+  if(status == DCV_OK) status = dcv_refocus_reblur(in, params->channels, &own, noise_of(params), map, params->planning, dcv_threads(params->threads), callbacks, out);
   dcv_psf_clear(&own);
   return status;
 }

@@ -19,7 +19,10 @@
 
    map = smoothstep of (1 + B B u) / 2 between LEAST and MOST, B of radius SOFT. Here tanh v is taken as v (27 + v^2) / (27 + 9 v^2), v held between -3
    and 3. The border had better lie within the blurred part: sharp pixels taken for blurred ones ring, blurred ones left out only stay as they were.
-3. Restoring only there. Sharp parts contradict y = k * x, and their restoration rings far into the blurred ones. `prepare` blurs them with k first, so that
+3. Subject, of whole pictures only. Parts of a background that a lens left out of focus may look as if blurred by the PSF, but seldom are they large beside
+   the subject. The map becomes 0 on every region of map > 0, joined at sides of pixels, whose sum is less than SHARE of the largest region's or SMALLEST of all
+   pixels.
+4. Restoring only there. Sharp parts contradict y = k * x, and their restoration rings far into the blurred ones. `prepare` blurs them with k first, so that
    the whole picture obeys the model; where k reaches into the blurred parts it meets a first, linear restoration of them. Afterwards `blend` takes
    the restored values where the map says so and the picture as it was elsewhere.
 
@@ -41,8 +44,9 @@ LOW = 0.05
 CAP = 2.5
 FIRST, DECAY = (4, 8, 16), 0.7
 GAIN, PULL = 0.25, 2.3
-ROUNDS = ((16, 0.9), (16, 0.9), (12, 0.9), (8, -0.2), (5, -0.2), (4, -0.2))  # radius and doubt
+ROUNDS = ((16, 0.9), (16, 0.9), (12, 0.9), (12, 0.0), (10, -0.2), (8, -0.2), (5, -0.2), (4, -0.2))  # radius and doubt
 SOFT, LEAST, MOST = 3, 0.1, 0.4
+SHARE, SMALLEST = 0.35, 0.05  # of the largest region, of all pixels
 FADE = 4  # radius of two boxes that soften the map for `prepare`
 POWER = 2e-5  # of a photograph, over f^2, for the linear restoration
 
@@ -206,8 +210,15 @@ def evidence(y, psf, noise):
 
 
 def map_of(y, psf, noise):
-    """Map (M, N) in [0, 1] of a picture (M, N, C); a pixel depends on `reach(psf)` around it."""
+    """Map (M, N) in [0, 1] of a picture (M, N, C), with all its regions; a pixel depends on `reach(psf)` around it."""
     return spread(evidence(y, psf, noise))
+
+
+def subject(m):
+    """Map (M, N) without its lesser regions."""
+    labels, count = ndimage.label(m > 0)
+    sums = ndimage.sum(m, labels, np.arange(count + 1)) * (np.arange(count + 1) > 0)
+    return np.where((sums >= max(SHARE * sums.max(), SMALLEST * m.size))[labels], m, 0)
 
 
 def prepare(y, psf, m, noise):
@@ -244,5 +255,5 @@ def blend(y, restored, m):
 
 
 def reach(psf):
-    """Pixels around one that its map depends on; boxes on energies are 5 px or less."""
+    """Pixels around one that its map (with all its regions) depends on; boxes on energies are 5 px or less."""
     return matched_side(psf) // 2 + 2 * 5 + sum(FIRST) + 2 * sum(radius for radius, _ in ROUNDS) + 2 * SOFT

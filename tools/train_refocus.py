@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Weights of refocus' evidence: logistic regression with a small network on composites of scikit-image's photographs.
 
-Each composite is a crop of one of the photographs, two in five with parts softened as if out of focus; patches of it are blurred by a PSF of random kind and
-size, and noise is added. The features are pyref's, with noise and PSF known a little wrong. Pixels away from the border between blurred and sharp are drawn by
+Each composite is a crop of one of the photographs, three in five with parts softened as if out of focus; patches of it are blurred by a PSF of random kind and
+size, and noise is added. The features are pyref's, with a PSF known a little wrong and noise that
+is often taken for more than it is, as in sharp pictures. Pixels away from the border between blurred and sharp are drawn by
 how much a restoration would spoil them, or blur has changed them. Writes pyref/refocus_weights.py and c_src/ops/refocus_weights.h; a quarter of an hour.
 """
 
@@ -89,6 +90,14 @@ def restored(picture: np.ndarray, psf: np.ndarray, noise: float) -> np.ndarray:
     return fft.inverse(fft.forward(padded) * inverse[..., None], shape)[margin:-margin, margin:-margin]
 
 
+def defocused(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
+    """By a lens: a Gaussian or a disk of any size."""
+    if rng.random() < 0.5:
+        sigma = rng.uniform(0.5, 5)
+        return scipy.ndimage.gaussian_filter(picture, (sigma, sigma, 0), mode="reflect")
+    return blurred(picture, softened(np.asarray(dcv.psf.disk(rng.uniform(1, 9)), float), rng.uniform(0.3, 1.2)))
+
+
 def patches(rng: np.random.Generator, size: float) -> np.ndarray:
     """Boolean (SIDE, SIDE), about half of it true, in patches of about `size` pixels."""
     field = scipy.ndimage.gaussian_filter(rng.normal(size=(SIDE, SIDE)), size)
@@ -104,12 +113,11 @@ def composite(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     sharp = sharp[:, :: rng.choice([1, -1])]
     if rng.random() < 0.5:
         sharp = sharp.transpose(1, 0, 2)
-    if rng.random() < 0.4:
-        sigma = rng.uniform(0.5, 4)
-        sharp = np.where(patches(rng, 20)[..., None], scipy.ndimage.gaussian_filter(sharp, (sigma, sigma, 0), mode="reflect"), sharp)
+    if rng.random() < 0.6:
+        sharp = np.where(patches(rng, rng.uniform(10, 40))[..., None], defocused(rng, sharp), sharp)
     psf, sigma, subject = random_psf(rng), np.exp(rng.uniform(np.log(0.001), np.log(0.03))), patches(rng, 22)
     y = np.where(subject[..., None], blurred(sharp, psf), sharp) + sigma * rng.normal(size=sharp.shape)
-    noise = sigma * np.exp(rng.normal(0.1, 0.2))
+    noise = sigma * np.exp(abs(rng.normal(0, 0.35)) - 0.05)
     if rng.random() < 0.25:
         psf = softened(psf, rng.uniform(0.3, 0.6))
     oriented, others = refocus.features(y, psf, noise)
@@ -191,7 +199,7 @@ def write(weights: list[np.ndarray]) -> None:
 def main() -> None:
     """Composites, training, and the two files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--composites", type=int, default=3000)
+    parser.add_argument("--composites", type=int, default=2000)
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
     with ProcessPoolExecutor(arguments.processes) as pool:

@@ -255,6 +255,7 @@ class Plan:
         prepared = np.empty(source.shape, np.float32)
         psf = psf_struct(self._psf)
         quiet.finish(lib.dcv_refocus_map(self._params, psf, image_struct(source), image_struct(area), quiet.pointer))
+        check(lib.dcv_refocus_subject(image_struct(area)))
         quiet.finish(lib.dcv_refocus_prepare(self._params, psf, image_struct(source), image_struct(area), image_struct(prepared), quiet.pointer))
         return area[:, :, 0], prepared
 

@@ -12,18 +12,20 @@
 #define PI 3.14159265358979323846
 enum { SIDE = DCV_REFOCUS_SIDE, BANDS = DCV_REFOCUS_BANDS, ORIENTATIONS = DCV_REFOCUS_ORIENTATIONS, MATCHED = DCV_REFOCUS_MATCHED };
 enum { KERNELS = ORIENTATIONS * BANDS + MATCHED, HIDDEN = sizeof(B1) / sizeof(float), SECOND = sizeof(B2) / sizeof(float) };
-enum { STRIP = 64, LONGEST = 384, RADIUS_MOST = 5, FIRST = 3, ROUNDS = 6, SOFT = 3, FADE = 4 };
+enum { STRIP = 64, LONGEST = 384, RADIUS_MOST = 5, LARGEST = 16, FIRST = 3, ROUNDS = 8, SOFT = 3, FADE = 4 };
 static const double CENTRES[BANDS] = { 0.4, 0.28, 0.2, 0.14, 0.1, 0.07 }, LAMS[2] = { 0.1, 0.003 };
 #define WIDTH 0.7
 #define LOW 0.05
 #define CAP 2.5f
-static const int FIRST_RADII[FIRST] = { 4, 8, 16 }, RADII[ROUNDS] = { 16, 16, 12, 8, 5, 4 };
-static const float DOUBTS[ROUNDS] = { 0.9f, 0.9f, 0.9f, -0.2f, -0.2f, -0.2f };
+static const int FIRST_RADII[FIRST] = { 4, 8, 16 }, RADII[ROUNDS] = { 16, 16, 12, 12, 10, 8, 5, 4 };
+static const float DOUBTS[ROUNDS] = { 0.9f, 0.9f, 0.9f, 0.0f, -0.2f, -0.2f, -0.2f, -0.2f };
 #define DECAY 0.7f
 #define GAIN 0.25f
 #define PULL 2.3f
 #define LEAST 0.1f
 #define MOST 0.4f
+#define SHARE 0.35
+#define SMALLEST 0.05
 #define POWER 2e-5f
 
 /* ---- kernels and what they let through ---- */
@@ -246,43 +248,56 @@ DCV_SIMD static void filter(const dcv_fft *fft, const float *real, const float *
   }
 }
 
-/* a <- box of radius q of a, in rows and columns; within q pixels of the plane's sides, and outside what is left of it there, values mean nothing. */
-static void tile_box(const dcv_fft *fft, int q, float *a, float *rest)
+/* Scratch of a thread for a box. */
+static size_t box_floats(int width, int height)
 {
-  const int w = fft->width, h = fft->height, n = 2 * q + 1;
-  if(w < n || h < n) return;
-  for(int y = 0; y < h; y++)
+  return dcv_round_floats(DCV_MAX((size_t)width + 2 * LARGEST, (size_t)STRIP * height));
+}
+
+/* a <- box of radius q <= LARGEST of a, mirrored at its sides. memory: for each thread `each` floats, box_floats or more. */
+static void box(float *a, int width, int height, size_t stride, int q, int threads, float *memory, size_t each)
+{
+  const int n = 2 * q + 1;
+#pragma omp parallel num_threads(threads)
   {
-    float *const row = a + (size_t)y * fft->stride;
-    memcpy(rest, row, sizeof(float) * w);
-    double sum = 0.0;
-    for(int x = 0; x < n - 1; x++) sum += rest[x];
-    for(int x = q; x < w - q; x++)
+    float *const buffer = memory + dcv_thread() * each;
+#pragma omp for schedule(static)
+    for(int y = 0; y < height; y++)
     {
-      sum += rest[x + q];
-      row[x] = (float)(sum / n);
-      sum -= rest[x - q];
-    }
-  }
-  for(int x0 = 0; x0 < w; x0 += STRIP)
-  {
-    const int count = DCV_MIN(STRIP, w - x0);
-    double sum[STRIP] = { 0.0 };
-    for(int y = 0; y < h; y++) memcpy(rest + (size_t)y * STRIP, a + (size_t)y * fft->stride + x0, sizeof(float) * count);
-    for(int y = 0; y < n - 1; y++)
-      for(int x = 0; x < count; x++) sum[x] += rest[(size_t)y * STRIP + x];
-    for(int y = q; y < h - q; y++)
-    {
-      const float *const in = rest + (size_t)(y + q) * STRIP, *const out = rest + (size_t)(y - q) * STRIP;
-      float *const row = a + (size_t)y * fft->stride + x0;
-      for(int x = 0; x < count; x++)
+      float *const row = a + (size_t)y * stride;
+      memcpy(buffer + q, row, sizeof(float) * width);
+      for(int i = 0; i < q; i++) buffer[i] = row[mirror(i - q, width)], buffer[q + width + i] = row[mirror(width + i, width)];
+      double sum = 0.0;
+      for(int x = 0; x < n - 1; x++) sum += buffer[x];
+      for(int x = 0; x < width; x++)
       {
-        sum[x] += in[x];
-        row[x] = (float)(sum[x] / n);
-        sum[x] -= out[x];
+        sum += buffer[x + n - 1];
+        row[x] = (float)(sum / n);
+        sum -= buffer[x];
+      }
+    }
+#pragma omp for schedule(static)
+    for(int x0 = 0; x0 < width; x0 += STRIP)
+    {
+      const int count = DCV_MIN(STRIP, width - x0);
+      double sum[STRIP] = { 0.0 };
+      for(int y = 0; y < height; y++) memcpy(buffer + (size_t)y * STRIP, a + (size_t)y * stride + x0, sizeof(float) * count);
+      for(int y = -q; y < q; y++)
+        for(int x = 0; x < count; x++) sum[x] += buffer[(size_t)mirror(y, height) * STRIP + x];
+      for(int y = 0; y < height; y++)
+      {
+        const float *const in = buffer + (size_t)mirror(y + q, height) * STRIP, *const out = buffer + (size_t)mirror(y - q, height) * STRIP;
+        float *const row = a + (size_t)y * stride + x0;
+        for(int x = 0; x < count; x++)
+        {
+          sum[x] += in[x];
+          row[x] = (float)(sum[x] / n);
+          sum[x] -= out[x];
+        }
       }
     }
   }
+  (void)threads, (void)each;
 }
 
 /* plane <- spectrum of a side x side kernel, its centre in the middle, divided by the pixels of the plane. */
@@ -388,13 +403,13 @@ typedef struct tiling {
   int margin, core_x, core_y, tiles_x, tiles_y;
 } tiling;
 
-static dcv_status tiling_init(tiling *t, int width, int height, int margin)
+static dcv_status tiling_init(tiling *t, int width, int height, int margin, int planning)
 {
   const int longest = DCV_MAX(LONGEST, 4 * margin);
   const int wide = dcv_fft_fast_size(DCV_MIN(width + 2 * margin, longest)), high = dcv_fft_fast_size(DCV_MIN(height + 2 * margin, longest));
   *t = (tiling){ .margin = margin, .core_x = wide - 2 * margin, .core_y = high - 2 * margin };
   t->tiles_x = (width + t->core_x - 1) / t->core_x, t->tiles_y = (height + t->core_y - 1) / t->core_y;
-  return dcv_fft_init(&t->fft, wide, high, 1);
+  return dcv_fft_init(&t->fft, wide, high, planning);
 }
 
 /* Evidence of the core of a tile, width x height of it, with the picture's luminance over the noise in memory. */
@@ -416,7 +431,7 @@ static void tile_evidence(const tiling *t, const dcv_refocus_bank *bank, const o
       filter(fft, spectra + (size_t)k * fft->height * fft->columns, memory, energy);
       dcv_fft_inverse(fft, energy);
       for(size_t i = 0; i < fft->plane; i++) energy[i] *= energy[i];
-      for(int pass = 0; pass < 2; pass++) tile_box(fft, bank->radii[k], energy, rest);
+      for(int pass = 0; pass < 2; pass++) box(energy, fft->width, fft->height, fft->stride, bank->radii[k], 1, rest, 0);
       for(int y = 0; y < height; y++)
         compress(width, 1.0f / bank->noise[k], energy + (size_t)(y + t->margin) * fft->stride + t->margin, x + r * core + (size_t)y * width);
     }
@@ -432,15 +447,16 @@ static void tile_evidence(const tiling *t, const dcv_refocus_bank *bank, const o
   }
 }
 
-dcv_status dcv_refocus_evidence(const dcv_image *in, int channels, const dcv_psf *psf, float noise, int threads, const dcv_callbacks *callbacks, float *e)
+dcv_status dcv_refocus_evidence(const dcv_image *in, int channels, const dcv_psf *psf, float noise, int planning, int threads,
+                                const dcv_callbacks *callbacks, float *e)
 {
   dcv_refocus_bank bank;
   DCV_TRY(dcv_refocus_bank_init(&bank, psf));
   tiling t;
-  dcv_status status = tiling_init(&t, in->width, in->height, bank.side / 2 + 2 * RADIUS_MOST);
+  dcv_status status = tiling_init(&t, in->width, in->height, bank.side / 2 + 2 * RADIUS_MOST, planning);
   const dcv_fft *const fft = &t.fft;
   const size_t each = 2 * fft->plane + (BANDS + HIDDEN) * dcv_round_floats((size_t)t.core_x * t.core_y)
-                      + dcv_round_floats((size_t)DCV_MAX(fft->width, fft->height) * STRIP), table = (size_t)fft->height * fft->columns;
+                      + box_floats(fft->width, fft->height), table = (size_t)fft->height * fft->columns;
   threads = DCV_MIN(threads, t.tiles_x * t.tiles_y);
   float *const spectra = status == DCV_OK ? dcv_alloc_floats(KERNELS * table) : NULL, *const memory = spectra ? dcv_alloc_floats(threads * each) : NULL;
   if(status == DCV_OK && !memory) status = DCV_ERROR_MEMORY;
@@ -532,15 +548,15 @@ static void tile_reblur(const dcv_fft *fft, const float *k, const float *linear,
   convolve(fft, k, b, a);
 }
 
-dcv_status dcv_refocus_reblur(const dcv_image *in, int channels, const dcv_psf *psf, float noise, const dcv_image *map, int threads,
+dcv_status dcv_refocus_reblur(const dcv_image *in, int channels, const dcv_psf *psf, float noise, const dcv_image *map, int planning, int threads,
                               const dcv_callbacks *callbacks, dcv_image *out)
 {
   tiling t;
-  DCV_TRY(tiling_init(&t, in->width, in->height, dcv_refocus_reblur_reach(psf->size)));
+  DCV_TRY(tiling_init(&t, in->width, in->height, dcv_refocus_reblur_reach(psf->size), planning));
   const dcv_fft *const fft = &t.fft;
   enum { PLANES = 4 };
   threads = DCV_MIN(threads, t.tiles_x * t.tiles_y);
-  const size_t each = PLANES * fft->plane + dcv_round_floats((size_t)DCV_MAX(fft->width, fft->height) * STRIP);
+  const size_t each = PLANES * fft->plane + box_floats(fft->width, fft->height);
   float *const transfers = dcv_alloc_floats(2 * psf->channels * fft->plane), *const memory = transfers ? dcv_alloc_floats(threads * each) : NULL;
   dcv_status status = memory ? make_transfers(fft, psf, noise, transfers) : DCV_ERROR_MEMORY;
   int done = 0, stop = 0;
@@ -557,7 +573,7 @@ dcv_status dcv_refocus_reblur(const dcv_image *in, int channels, const dcv_psf *
         if(dcv_cancelled(callbacks)) __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
         if(__atomic_load_n(&stop, __ATOMIC_RELAXED)) continue;
         load_grey(map, 1, 1.0f, x0 - t.margin, y0 - t.margin, fft, share);
-        for(int pass = 0; pass < 2; pass++) tile_box(fft, FADE, share, rest);
+        for(int pass = 0; pass < 2; pass++) box(share, fft->width, fft->height, fft->stride, FADE, 1, rest, 0);
         for(int c = 0; c < channels; c++)
         {
           const float *const k = transfers + (psf->channels == 1 ? 0 : 2 * c) * fft->plane;
@@ -597,51 +613,6 @@ static inline float squash(float v)
   return v * (27.0f + v * v) / (27.0f + 9.0f * v * v);
 }
 
-/* a <- box of radius q of a, mirrored at the frame. buffer: 2 q + max(width, STRIP * height) floats and more for each thread. */
-static void box(float *a, int width, int height, int q, int threads, float *memory, size_t each)
-{
-  const int n = 2 * q + 1;
-#pragma omp parallel num_threads(threads)
-  {
-    float *const buffer = memory + dcv_thread() * each;
-#pragma omp for schedule(static)
-    for(int y = 0; y < height; y++)
-    {
-      float *const row = a + (size_t)y * width;
-      for(int x = -q; x < width + q; x++) buffer[x + q] = row[mirror(x, width)];
-      double sum = 0.0;
-      for(int x = 0; x < n - 1; x++) sum += buffer[x];
-      for(int x = 0; x < width; x++)
-      {
-        sum += buffer[x + n - 1];
-        row[x] = (float)(sum / n);
-        sum -= buffer[x];
-      }
-    }
-#pragma omp for schedule(static)
-    for(int x0 = 0; x0 < width; x0 += STRIP)
-    {
-      const int count = DCV_MIN(STRIP, width - x0);
-      double sum[STRIP] = { 0.0 };
-      for(int y = 0; y < height; y++) memcpy(buffer + (size_t)y * STRIP, a + (size_t)y * width + x0, sizeof(float) * count);
-      for(int y = -q; y < q; y++)
-        for(int x = 0; x < count; x++) sum[x] += buffer[(size_t)mirror(y, height) * STRIP + x];
-      for(int y = 0; y < height; y++)
-      {
-        const float *const in = buffer + (size_t)mirror(y + q, height) * STRIP, *const out = buffer + (size_t)mirror(y - q, height) * STRIP;
-        float *const row = a + (size_t)y * width + x0;
-        for(int x = 0; x < count; x++)
-        {
-          sum[x] += in[x];
-          row[x] = (float)(sum[x] / n);
-          sum[x] -= out[x];
-        }
-      }
-    }
-  }
-  (void)threads, (void)each;
-}
-
 /* u <- squash(gain (e - doubt) + pull u) */
 DCV_SIMD static void squash_row(int count, const float *e, float gain, float doubt, float pull, float *restrict u)
 {
@@ -653,7 +624,7 @@ dcv_status dcv_refocus_spread(float *e, int threads, dcv_image *map)
 {
   const int width = map->width, height = map->height;
   const size_t count = (size_t)width * height;
-  const size_t each = dcv_round_floats(DCV_MAX((size_t)width + 2 * RADII[0] + 1, (size_t)STRIP * height));
+  const size_t each = box_floats(width, height);
   float *const u = dcv_alloc_floats(count), *const total = u ? dcv_alloc_floats(count) : NULL, *const memory = total ? dcv_alloc_floats(threads * each) : NULL;
   if(memory)
   {
@@ -662,7 +633,7 @@ dcv_status dcv_refocus_spread(float *e, int threads, dcv_image *map)
     memset(total, 0, sizeof(float) * count);
     for(int i = 0; i < FIRST; i++, weight *= DECAY)
     {
-      box(u, width, height, FIRST_RADII[i], threads, memory, each);
+      box(u, width, height, width, FIRST_RADII[i], threads, memory, each);
 #pragma omp parallel for schedule(static) num_threads(threads)
       for(size_t j = 0; j < count; j++) total[j] += weight * u[j];
     }
@@ -670,11 +641,11 @@ dcv_status dcv_refocus_spread(float *e, int threads, dcv_image *map)
     for(int y = 0; y < height; y++) squash_row(width, total + (size_t)y * width, 1.0f, 0.0f, 0.0f, u + (size_t)y * width);
     for(int i = 0; i < ROUNDS; i++)
     {
-      for(int pass = 0; pass < 2; pass++) box(u, width, height, RADII[i], threads, memory, each);
+      for(int pass = 0; pass < 2; pass++) box(u, width, height, width, RADII[i], threads, memory, each);
 #pragma omp parallel for schedule(static) num_threads(threads)
       for(int y = 0; y < height; y++) squash_row(width, e + (size_t)y * width, GAIN, DOUBTS[i], PULL, u + (size_t)y * width);
     }
-    for(int pass = 0; pass < 2; pass++) box(u, width, height, SOFT, threads, memory, each);
+    for(int pass = 0; pass < 2; pass++) box(u, width, height, width, SOFT, threads, memory, each);
 #pragma omp parallel for schedule(static) num_threads(threads)
     for(int y = 0; y < height; y++)
       for(int x = 0; x < width; x++)
@@ -687,4 +658,57 @@ dcv_status dcv_refocus_spread(float *e, int threads, dcv_image *map)
   dcv_release(total);
   dcv_release(memory);
   return memory ? DCV_OK : DCV_ERROR_MEMORY;
+}
+
+static inline float *map_at(const dcv_image *map, int x, int y)
+{
+  return map->data + y * map->row_stride + (ptrdiff_t)x * map->pixel_stride;
+}
+
+/* Sum of the map over the region of values > 0 around pixel `first`; its pixels, `count` of them, in `pixels`, and set in `seen`. */
+static double gather(const dcv_image *map, uint32_t first, bool *seen, uint32_t *pixels, size_t *count)
+{
+  const int width = map->width, height = map->height;
+  double sum = 0.0;
+  pixels[0] = first, seen[first] = true, *count = 1;
+  for(size_t i = 0; i < *count; i++)
+  {
+    const int x = (int)(pixels[i] % width), y = (int)(pixels[i] / width);
+    const int near[4][2] = { { x - 1, y }, { x + 1, y }, { x, y - 1 }, { x, y + 1 } };
+    sum += *map_at(map, x, y);
+    for(int k = 0; k < 4; k++)
+    {
+      const int u = near[k][0], v = near[k][1];
+      const size_t at = (size_t)v * width + u;
+      if(u < 0 || u >= width || v < 0 || v >= height || seen[at] || *map_at(map, u, v) <= 0.0f) continue;
+      pixels[(*count)++] = (uint32_t)at, seen[at] = true;
+    }
+  }
+  return sum;
+}
+
+dcv_status dcv_refocus_drop(dcv_image *map)
+{
+  const size_t width = map->width, height = map->height, all = width * height;
+  uint32_t *const pixels = dcv_alloc(sizeof(uint32_t) * all);
+  bool *const seen = pixels ? dcv_alloc(sizeof(bool) * all) : NULL;
+  double least = SMALLEST * all;
+  for(int pass = 0; pass < 2 && seen; pass++)
+  {
+    memset(seen, 0, sizeof(bool) * all);
+    for(size_t y = 0; y < height; y++)
+      for(size_t x = 0; x < width; x++)
+      {
+        if(seen[y * width + x] || *map_at(map, (int)x, (int)y) <= 0.0f) continue;
+        size_t count;
+        const double sum = gather(map, (uint32_t)(y * width + x), seen, pixels, &count);
+        if(pass == 0)
+          least = fmax(least, SHARE * sum);
+        else if(sum < least)
+          for(size_t k = 0; k < count; k++) *map_at(map, (int)(pixels[k] % width), (int)(pixels[k] / width)) = 0.0f;
+      }
+  }
+  dcv_release(seen);
+  dcv_release(pixels);
+  return seen ? DCV_OK : DCV_ERROR_MEMORY;
 }

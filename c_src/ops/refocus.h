@@ -23,6 +23,10 @@
  * where tanh v is taken as v (27 + v^2) / (27 + 9 v^2), v held between -3 and 3. The border had better lie within the blurred part: sharp pixels taken for
  * blurred ones ring, blurred ones left out only stay as they were.
  *
+ * 3. Subject, of whole pictures only. Parts of a background that a lens left out of focus may look as if blurred by the PSF, but seldom are they large beside the
+ * subject. The map becomes 0 on every region of map > 0, joined at sides of pixels, whose sum is less than SHARE of the largest region's or SMALLEST of all
+ * pixels.
+ *
  * Likelihoods of local energies: Chakrabarti, Zickler and Freeman, "Analyzing spatially-varying blur", CVPR 2010; shared weights and a sum over a set: Zaheer
  * et al., "Deep sets", NeurIPS 2017; mean field: Koller and Friedman, "Probabilistic graphical models", section 11.5.
  */
@@ -46,20 +50,24 @@ typedef struct dcv_refocus_bank {
 dcv_status dcv_refocus_bank_init(dcv_refocus_bank *bank, const dcv_psf *psf);
 void dcv_refocus_bank_clear(dcv_refocus_bank *bank);
 
-/* e of a picture, width x height floats. */
-dcv_status dcv_refocus_evidence(const dcv_image *in, int channels, const dcv_psf *psf, float noise, int threads, const dcv_callbacks *callbacks, float *e);
+/* e of a picture, width x height floats. planning: as for dcv_fft_init. */
+dcv_status dcv_refocus_evidence(const dcv_image *in, int channels, const dcv_psf *psf, float noise, int planning, int threads,
+                                const dcv_callbacks *callbacks, float *e);
 
 /* map (first float of each pixel) from e, which is overwritten. */
 dcv_status dcv_refocus_spread(float *e, int threads, dcv_image *map);
 
-/* Pixels around one that its map depends on, for a PSF of `size` pixels. */
+/* map <- 0 on the lesser of its regions. */
+dcv_status dcv_refocus_drop(dcv_image *map);
+
+/* Pixels around one that its map depends on before that, for a PSF of `size` pixels. */
 int dcv_refocus_reach(int size);
 
 /* out <- in + (1 - map) (k * z - in), in the restored channels, the map softened by two boxes of radius FADE: no hard edge at a border that is never quite
  * the true one. z is the picture where it is sharp, and a linear restoration of the first such picture, with
  * z = in, where it is not: conj(K) / (|K|^2 + noise^2 f^2 / POWER), windowed by cos^2 over side pixels, with sum 1. Mirrored at the frame; unknown pixels
  * stay unknown. */
-dcv_status dcv_refocus_reblur(const dcv_image *in, int channels, const dcv_psf *psf, float noise, const dcv_image *map, int threads,
+dcv_status dcv_refocus_reblur(const dcv_image *in, int channels, const dcv_psf *psf, float noise, const dcv_image *map, int planning, int threads,
                               const dcv_callbacks *callbacks, dcv_image *out);
 
 /* Pixels around one that this depends on. */

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.ndimage
 import scipy.signal
 
 import dcv
+from dcv._core import image_struct, lib
 from pyref import refocus
 from tests.parity import _ops
 from tests.parity.record import compare
@@ -74,10 +76,44 @@ def test_parity(psf, shape):
     y = composite(psf, *shape)[0]
     with dcv.Plan(y, psf, channel_axis=-1, noise=SIGMA, gradient=0.1) as plan:
         restored, m = plan.execute(y, refocus=True), plan.map
-        expected = refocus.map_of(y.astype(float), psf.astype(float), SIGMA)
+        expected = refocus.subject(refocus.map_of(y.astype(float), psf.astype(float), SIGMA))
         compare("refocus map", m, expected, 1.0)
         prepared = refocus.prepare(y.astype(float), psf.astype(float), m.astype(float), SIGMA)
         compare("refocus blend", restored, refocus.blend(y.astype(float), plan.execute(prepared.astype(np.float32)), m))
+
+
+def subject(m: np.ndarray) -> np.ndarray:
+    """By the core, on a map that lies in the first float of three."""
+    held = np.full(m.shape + (3,), 0.5, np.float32)
+    held[..., 0] = m
+    assert lib.dcv_refocus_subject(image_struct(held)) == 0
+    assert (held[..., 1:] == 0.5).all()
+    return held[..., 0]
+
+
+@pytest.mark.parametrize("level", [-9, 0, 0.05, 0.1, 0.15])
+def test_lesser_regions_go(level):
+    field = scipy.ndimage.gaussian_filter(np.random.default_rng(6).normal(size=(90, 140)), 7)
+    m = np.clip(field / field.max() - level, 0, 1).astype(np.float32)
+    kept = refocus.subject(m)
+    np.testing.assert_array_equal(subject(m), kept)
+    assert level < 0 or 0 < (kept > 0).sum() < (m > 0).sum()
+
+
+def test_regions_meet_at_sides_and_need_a_size():
+    m = np.zeros((40, 50), np.float32)
+    m[:20, :20] = 1  # 20 % of the picture
+    m[20:34, 20:30] = 1  # 35 % of that: kept
+    m[34, 30:] = 1  # touches a corner only
+    kept = m.copy()
+    kept[34] = 0
+    np.testing.assert_array_equal(subject(m), kept)
+    m[20, 20] = 0
+    np.testing.assert_array_equal(np.flatnonzero(subject(m)), np.flatnonzero(m[:20]))
+    for rows, stays in ((9, False), (10, True)):  # 5 % of all
+        m = np.zeros((40, 50), np.float32)
+        m[:rows, :10] = 1
+        np.testing.assert_array_equal(subject(m), m if stays else 0)
 
 
 def test_per_channel_grey_and_unknown_pixels():
@@ -85,12 +121,12 @@ def test_per_channel_grey_and_unknown_pixels():
     planes = np.stack([np.pad(dcv.psf.disk(r), (4 - r) // 1) for r in (2, 3, 4)], axis=-1)
     with dcv.Plan(y, planes, channel_axis=-1, noise=SIGMA) as plan:
         plan.execute(y, refocus=True)
-        compare("refocus map", plan.map, refocus.map_of(y.astype(float), planes.astype(float), SIGMA), 1.0)
+        compare("refocus map", plan.map, refocus.subject(refocus.map_of(y.astype(float), planes.astype(float), SIGMA)), 1.0)
     grey = y[..., 1].copy()
     grey[40:43, 50:52] = np.nan
     restored, m = dcv.deconvolve(grey, PSFS["disk"], noise=SIGMA, refocus=True, return_map=True)
     assert np.isfinite(restored).all()
-    compare("refocus map", m, refocus.map_of(grey[..., None].astype(float), PSFS["disk"].astype(float), SIGMA), 1.0)
+    compare("refocus map", m, refocus.subject(refocus.map_of(grey[..., None].astype(float), PSFS["disk"].astype(float), SIGMA)), 1.0)
 
 
 @pytest.mark.parametrize("psf", PSFS.values(), ids=PSFS)
