@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Weights of refocus' evidence: logistic regression with a small network on composites of scikit-image's photographs.
 
-Each composite is a crop of one of the photographs, three in five with parts softened as if out of focus; patches of it are blurred by a PSF of random kind and
-size, and noise is added. The features are pyref's, with a PSF known a little wrong and noise that
-is often taken for more than it is, as in sharp pictures. Pixels away from the border between blurred and sharp are drawn by
-how much a restoration would spoil them, or blur has changed them. Writes pyref/refocus_weights.py and c_src/ops/refocus_weights.h; a quarter of an hour.
+Each composite is a crop of one of the photographs, three in five with parts softened as by a lens out of focus; patches of it are blurred by a PSF of random
+kind and size, and noise is added. The features are pyref's, with a PSF known a little wrong and noise often taken for more than it is, as the estimate does in
+sharp pictures. Pixels away from the border between blurred and sharp are drawn by how much a restoration would spoil them, or blur has changed them. Writes
+pyref/refocus_weights.py and c_src/ops/refocus_weights.h; a quarter of an hour.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def subject(m: np.ndarray) -> np.ndarray:
     return held[..., 0]
 
 
-@pytest.mark.parametrize("level", [-9, 0, 0.05, 0.1, 0.15])
+@pytest.mark.parametrize("level", [-9, 0, 0.05, 0.1])
 def test_lesser_regions_go(level):
     field = scipy.ndimage.gaussian_filter(np.random.default_rng(6).normal(size=(90, 140)), 7)
     m = np.clip(field / field.max() - level, 0, 1).astype(np.float32)
@@ -110,7 +110,7 @@ def test_regions_meet_at_sides_and_need_a_size():
     np.testing.assert_array_equal(subject(m), kept)
     m[20, 20] = 0
     np.testing.assert_array_equal(np.flatnonzero(subject(m)), np.flatnonzero(m[:20]))
-    for rows, stays in ((9, False), (10, True)):  # 5 % of all
+    for rows, stays in ((15, False), (16, True)):  # 8 % of all
         m = np.zeros((40, 50), np.float32)
         m[:rows, :10] = 1
         np.testing.assert_array_equal(subject(m), m if stays else 0)
