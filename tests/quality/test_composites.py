@@ -24,17 +24,16 @@ def tool() -> ModuleType:
         sys.path.remove(str(TOOLS))
 
 
-# Backgrounds that are soft by themselves (chelsea, coffee, parts of the astronaut's) do worse: docs/refocus.md. That is why the sharp picture keeps 28 to 40
-# dB only, where a plain restoration leaves 3 and less. A disk of 5 px: share 0.77.
+# Backgrounds that are soft by themselves (chelsea, coffee) may do worse: docs/refocus.md.
 @pytest.mark.parametrize(
-    ("psf", "sigma", "share"),
-    [(dcv.psf.disk(3), 0.01, 0.8), (dcv.psf.gaussian(1.5, 11), 0.005, 0.8), (dcv.psf.disk(5), 0.005, 0.7), ("shake 17", 0.005, 0.8)],
+    ("psf", "sigma"),
+    [(dcv.psf.disk(3), 0.01), (dcv.psf.gaussian(1.5, 11), 0.005), (dcv.psf.disk(5), 0.005), ("shake 17", 0.005)],
     ids=["disk 3", "Gaussian", "disk 5", "shake"],
 )
-def test_composite(tool: ModuleType, psf, sigma: float, share: float) -> None:
+def test_composite(tool: ModuleType, psf, sigma: float) -> None:
     sharp = tool.scenes.crop(tool.scenes.sharp_picture("astronaut"), tool.SIDE)
     figures = tool.measure(sharp, tool.scenes.psfs()[psf] if isinstance(psf, str) else psf, sigma, "half")
     assert figures["background"] > 45
-    assert figures["share"] > share
+    assert figures["share"] > 0.8
     assert figures["all blurred"] > 0.95
-    assert figures["all sharp"] > 25
+    assert figures["all sharp"] > 45
