@@ -77,6 +77,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("variance[j] - b * level[j]", "variance[j] + b * level[j]"),
         ("unclipped(in, x, y + 1, c, white) - here", "unclipped(in, x, y + 1, c, white) + here"),
         ("power - 4.0", "power + 4.0"),
+        ("if(16 * clipped(", "if(99 * clipped("),
     ]),
     "c_src/ops/whiteness.c": ("test_operators.py -k whiteness", [
         ("(b[j + l] - mean)", "(b[j + l] + mean)"),
