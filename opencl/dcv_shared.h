@@ -8,7 +8,9 @@
 #define DCV_OMEGA 1.9f          /* over-relaxation of unknown data */
 #define DCV_CHROMA 2.0f         /* weight of chroma differences */
 #define DCV_GROWTH 10.0f        /* of rho over all iterations of admm */
-#define DCV_FIRST 0.01f         /* share of lam in the first iteration of admm */
+#define DCV_FIRST 0.01f         /* share of lam in the first iteration of admm, at most; */
+#define DCV_FIRST_RATIO 0.75f   /* that share times lam times the gradient, at most; */
+#define DCV_RISE 100.0f         /* and by what the share rises in each further iteration, up to 1 */
 #define DCV_HOLE_PASSES 32      /* holes are filled from their edges */
 #define DCV_HOLE_STEP(pass) (1 << (pass) / 8) /* by steps of 1, 2, 4 and 8 px: 120 px in all */
 #define DCV_LEAST_SQUARE 1e-30f /* keeps the norm of the shrinkage off zero */

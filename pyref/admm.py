@@ -9,8 +9,9 @@ Afonso, Bioucas-Dias and Figueiredo 2010). With K the OTF, D the forward differe
     X = (lam conj(K) Z + rho F(D^T w (g - u))) / (lam |K|^2 + rho w^2 |D|^2)
 
 rho grows tenfold from the first to the last iteration, by a fixed factor each (u shrinks by the same one), so that six
-iterations suffice. The first iteration uses lam / 100 (`trust`): unknown data follow its smoother x quickly, whereas full trust in the
-others would hold them where they started.
+iterations suffice. The first iteration uses lam / 100, or 0.75 / G if that is less, and each further one a hundred times as much, up to lam
+(`trust`): unknown data follow its smoother x quickly, whereas full trust in the others would hold them where they started, the more so with
+little noise.
 
 Unknown data (the gap around the frame, non-finite pixels, clipped highlights) follow the majorisation of the masked data
 term: z = y where known; elsewhere z moves to k * x, over-relaxed by omega < 2 (which keeps it convergent). Only windows
@@ -36,7 +37,7 @@ LAM = 2.0
 LAM_CHANNELS = 1.4
 DENOISE, DEBLUR = 5.0, 2.0
 OMEGA = 1.9
-FIRST = 0.01
+FIRST, RATIO, RISE = 0.01, 0.75, 100.0
 
 
 @dataclass
@@ -100,9 +101,9 @@ def at_scale(params, scale):
     return replace(params, sigma=params.sigma * min(scale, 1), lam=params.lam / scale, rho=params.rho * scale, **slopes)
 
 
-def trust(t, iterations):
-    """Share of lam in iteration t = 1, 2 ..."""
-    return FIRST if t == 1 and iterations > 1 else 1.0
+def trust(t, params, iterations):
+    """Share of lam in iteration t = 1, 2 ...: min(0.01, 0.75 / (lam G)) 100^(t - 1), not above 1."""
+    return 1.0 if iterations == 1 else min(min(FIRST, RATIO / (params.lam * params.gradient)) * RISE ** min(t - 1, 19), 1.0)
 
 
 def solve(problem, params, iterations=None, watch=None):
@@ -122,7 +123,7 @@ def solve(problem, params, iterations=None, watch=None):
         v = w * tv.gradient(x) + u
         s = tv.shrink_factor(v, rho)
         b = tv.gradient_adjoint(w * (2 * s - 1) * v)
-        weight = lam * dtype.type(trust(t, iterations))
+        weight = lam * dtype.type(trust(t, params, iterations))
         spectrum = (weight * data + rho * fft.forward(b)) / (weight * np.abs(k) ** 2 + rho * smooth)
         x = fft.inverse(spectrum, problem.shape)
         u = (1 - s) * v / growth

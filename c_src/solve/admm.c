@@ -10,8 +10,9 @@
  *   v = w D x + u,  g = shrink(v, 1 / rho),  u = v - g                                                      pixels (ops/tv)
  *   X = (lam conj(K) Z + rho F D* w (g - u)) / (lam |K|^2 + rho w^2 |D|^2)                                  one forward and one inverse transform
  *
- * and rho grows tenfold over the iterations (u shrinks accordingly), so that six suffice. The first iteration uses lam / 100: unknown data (below) follow its
- * smoother x quickly, whereas full trust in the others would hold them where they started. No step size and nothing measured on the tile.
+ * and rho grows tenfold over the iterations (u shrinks accordingly), so that six suffice. The first iteration uses lam / 100, or 0.75 / G if that is
+ * less, and each further one a hundred times as much, up to lam: unknown data (below) follow its smoother x quickly, whereas full trust in the others would hold
+ * them where they started, the more so with little noise. No step size and nothing measured on the tile.
  *
  * Z is the data with unknown pixels replaced (ops/boundary): only tiles that hold some renew them, after each iteration but the last, for a second pair of
  * transforms. The cut edges of an inner tile are not unknown but thrown away with the halo.

@@ -16,6 +16,12 @@ float dcv_job_rho(const dcv_job *job)
   return dcv_solver_admm.rho(job);
 }
 
+float dcv_job_trust(const dcv_job *job, int i)
+{
+  if(job->iterations == 1) return 1.0f;
+  return fminf(fminf(DCV_FIRST, DCV_FIRST_RATIO / (job->lam * job->gradient)) * powf(DCV_RISE, (float)i), 1.0f);
+}
+
 float dcv_job_reach(const dcv_job *job)
 {
   return dcv_solver_admm.reach(job);

@@ -32,11 +32,6 @@ static inline const float *dcv_job_otf(const dcv_job *job, const float *shared, 
   return shared + (dcv_job_otfs(job) == 1 ? 0 : c * job->fft->plane);
 }
 
-/* Share of lam in iteration i = 0, 1 .. of admm. */
-static inline float dcv_job_trust(const dcv_job *job, int i)
-{
-  return i == 0 && job->iterations > 1 ? DCV_FIRST : 1.0f;
-}
 
 /* Adds the time since *last to *part. */
 static inline void dcv_lap(double *last, double *part)
@@ -50,6 +45,8 @@ static inline void dcv_lap(double *last, double *part)
 
 float dcv_job_lam(const dcv_job *job, float priority); /* that of admm */
 float dcv_job_rho(const dcv_job *job);
+/* Share of lam in iteration i = 0, 1 .. of admm. */
+float dcv_job_trust(const dcv_job *job, int i);
 float dcv_job_reach(const dcv_job *job);
 int dcv_job_transforms(const dcv_job *job, bool unknown);      /* of the solvers that divide in Fourier space */
 int dcv_job_step_transforms(const dcv_job *job, bool unknown); /* of those that blur and correlate in each iteration */

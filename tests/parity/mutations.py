@@ -122,7 +122,10 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("cut(side, tiles, i) - more", "cut(side, tiles, i) + more"),
         ("w = 0.5f + 0.5f * sinf", "w = 0.5f - 0.5f * sinf"),
     ]),
-    "c_src/solve/common.c": ("test_solvers.py", [("frame ? dcv_boundary_reach", "!frame ? dcv_boundary_reach")]),
+    "c_src/solve/common.c": ("test_solvers.py", [
+        ("frame ? dcv_boundary_reach", "!frame ? dcv_boundary_reach"),
+        ("DCV_FIRST_RATIO / (job->lam", "DCV_FIRST_RATIO * (job->lam"),
+    ]),
     "c_src/solve/admm.c": ("test_solvers.py -k 'admm or lam'", [
         ("factor * (b[at] + r * x[at])", "factor * (b[at] - r * x[at])"),
         ("kr * kr + ki * ki + smooth", "kr * kr + ki * ki - smooth"),
