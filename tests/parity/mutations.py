@@ -105,7 +105,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("? 1.0 : 2.0", "? 2.0 : 1.0"),
         ("most + 4.0 - v", "most + 4.0 + v"),
         ("a * (2.0f + b", "a * (2.0f - b"),
-        ("mirror(width + i, width)", "mirror(width - i, width)"),
+        ("sum -= buffer[x]", "sum += buffer[x]"),
         ("out[i] += u / (1.0f + fabsf(u))", "out[i] -= u / (1.0f + fabsf(u))"),
         ("v[1] *= -(float)scale", "v[1] *= (float)scale"),
         ("b[i] = a[i] + map[i] * (c[i] - a[i])", "b[i] = a[i] - map[i] * (c[i] - a[i])"),
