@@ -96,7 +96,6 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("2.0f * noise + 4.0f", "2.0f * noise - 4.0f"),
         ("fminf(v, h->white) - *to", "fminf(v, h->white) + *to"),
         ("-= near[at] * sign * excess", "+= near[at] * sign * excess"),
-        ("rows + 1 - have", "rows - have"),
     ]),
     "c_src/ops/refocus.c": ("test_refocus.py -k 'parity or kernels or regions_go or meet'", [
         ("atan2(fy, fx) - PI", "atan2(fy, fx) + PI"),
