@@ -46,7 +46,7 @@ FIRST, DECAY = (4, 8, 16), 0.7
 GAIN, PULL = 0.25, 2.3
 ROUNDS = ((16, 0.9), (16, 0.9), (12, 0.9), (12, 0.0), (10, -0.2), (8, -0.2), (5, -0.2), (4, -0.2))  # radius and doubt
 SOFT, LEAST, MOST = 3, 0.1, 0.4
-SHARE, SMALLEST = 0.35, 0.04  # of the largest region, of all pixels
+SHARE, SMALLEST = 0.35, 0.05  # of the largest region, of all pixels
 FADE = 4  # radius of two boxes that soften the map for `prepare`
 POWER = 2e-5  # of a photograph, over f^2, for the linear restoration
 

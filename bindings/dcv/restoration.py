@@ -94,7 +94,7 @@ def deconvolve(
         Tiles worked on at once on the OpenCL device, as memory allows. None: by their size. The result does not depend on it.
     refocus : bool
         Restore only where the PSF explains the blur: a sharp background beside a moving subject stays as it is. Needs one PSF, not a grid.
-        Parts below 4 % of the picture, or 35 % of the largest part, stay, too: mostly they are soft parts of the background.
+        Parts below 5 % of the picture, or 35 % of the largest part, stay, too: mostly they are soft parts of the background.
     return_map : bool
         With `refocus`: return also where that is.
     out : array, optional

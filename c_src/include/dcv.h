@@ -300,7 +300,7 @@ DCV_API dcv_status dcv_refocus_halo(const dcv_params *params, const dcv_psf *psf
 
 DCV_API dcv_status dcv_refocus_map(const dcv_params *params, const dcv_psf *psf, const dcv_image *in, dcv_image *map, const dcv_callbacks *callbacks);
 
-/* The map becomes 0 on every region of it (values above 0, joined at sides of pixels) with less than 35 % of the largest region's sum, or than 4 % of all pixels:
+/* The map becomes 0 on every region of it (values above 0, joined at sides of pixels) with less than 35 % of the largest region's sum, or than 5 % of all pixels:
  * mostly these are soft parts of the background. A region of a picture does not know how large the others are: leave it out there. 5 bytes for each pixel.
  * Errors: as for pictures, MEMORY. */
 DCV_API dcv_status dcv_refocus_subject(dcv_image *map);

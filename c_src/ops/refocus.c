@@ -25,7 +25,7 @@ static const float DOUBTS[ROUNDS] = { 0.9f, 0.9f, 0.9f, 0.0f, -0.2f, -0.2f, -0.2
 #define LEAST 0.1f
 #define MOST 0.4f
 #define SHARE 0.35
-#define SMALLEST 0.04
+#define SMALLEST 0.05
 #define POWER 2e-5f
 
 /* ---- kernels and what they let through ---- */

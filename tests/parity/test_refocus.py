@@ -111,7 +111,7 @@ def test_regions_meet_at_sides_and_need_a_size():
     m[20, 25] = 0
     kept[20:] = 0
     np.testing.assert_array_equal(subject(m), kept)
-    for rows, stays in ((7, False), (8, True)):  # 4 % of all
+    for rows, stays in ((9, False), (10, True)):  # 5 % of all
         m = np.zeros((40, 50), np.float32)
         m[:rows, :10] = 1
         np.testing.assert_array_equal(subject(m), m if stays else 0)
