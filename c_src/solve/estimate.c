@@ -33,7 +33,7 @@
 /* Starts: weight of the gradient count at the coarsest scale, and the support as a share of the PSF size. */
 static const struct { float lam; bool half; } STARTS[] = { { 0.3f, false }, { 0.1f, false }, { 0.01f, false }, { 0.1f, true } };
 /* Of the PSF's mass at half the resolution, in the outermost pixels of a square of 3, 5, and 7 or more pixels: the size is too small. */
-static const double PRESS[] = { 0.8, 0.2, 0.05 };
+static const double PRESS[] = { 0.8, 0.35, 0.05 };
 static const double GAUSSIANS[] = { 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0 }; /* px, where the search for a Gaussian begins */
 #define COUNT(array) ((int)(sizeof(array) / sizeof(*(array))))
 enum { ROUNDS = 5, LEAST_SIDE = 16, PRUNED = 2 /* scales above the finest */, KEEP = 2, LEAST_HALF = 5 /* has as many scales as that */ };
