@@ -663,10 +663,11 @@ dcv_status dcv_plan_execute(dcv_plan *plan, const dcv_image *in, dcv_image *out,
           shared_tables = tables;
         }
         seconds_load += dcv_seconds() - now;
-        const bool lamps = dcv_highlight_hide(&highlight, &plan->fft, channels, y, run.data_width, run.data_height, weight, scratch);
+        const bool bright = dcv_highlight_any(&highlight, &plan->fft, channels, y, run.data_width, run.data_height);
+        const bool lamps = bright && dcv_highlight_hide(&highlight, &plan->fft, channels, y, run.data_width, run.data_height, weight, scratch);
         plan->solver->run(&job, shared_tables, work, &run);
         if(job.kept > 0.0f) dcv_job_reblur(&job, shared_tables, y, work, &run);
-        dcv_highlight_hold(&highlight, &plan->fft, in, tile.x0, tile.y0, channels, run.data_width, run.data_height, work, y);
+        if(bright) dcv_highlight_hold(&highlight, &plan->fft, in, tile.x0, tile.y0, channels, run.data_width, run.data_height, work, y);
         for(int c = 0; c < channels && lamps; c++)
           dcv_highlight_fade(&plan->fft, weight, in, tile.x0, tile.y0, c, run.data_width, run.data_height, y[c]);
       }

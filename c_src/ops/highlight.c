@@ -162,16 +162,20 @@ static bool glows(const dcv_highlight *h, const view *v, int y, int x)
   return false;
 }
 
+bool dcv_highlight_any(const dcv_highlight *highlight, const dcv_fft *fft, int channels, float *const *planes, int width, int height)
+{
+  for(int y = 0; y < height && highlight->white < INFINITY; y++)
+    for(int x = 0; x < width; x++)
+      if(clipped(channels, planes, (size_t)y * fft->stride + x, highlight->white)) return true;
+  return false;
+}
+
 bool dcv_highlight_hide(const dcv_highlight *highlight, const dcv_fft *fft, int channels, float *const *planes, int width, int height, float *weight,
                         float *scratch)
 {
   if(highlight->white == INFINITY) return false;
   const int stride = fft->stride, rows = highlight->rows, columns = highlight->columns;
   bool any = false;
-  for(int y = 0; y < height && !any; y++)
-    for(int x = 0; x < width && !any; x++) any = clipped(channels, planes, (size_t)y * stride + x, highlight->white);
-  if(!any) return false;
-  any = false;
   for(int y = 0; y < height; y++)
     for(int x = 0; x < width; x++)
     {

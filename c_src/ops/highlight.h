@@ -36,6 +36,9 @@ dcv_highlight dcv_highlight_of(const dcv_psf *psf, float white, float noise);
  * (4 spread), what it reaches (2 spread), the ramp of the weight. */
 int dcv_highlight_reach(const dcv_highlight *highlight);
 
+/* Whether any of the width x height pixels at the planes' origin is clipped: without one, the functions below change nothing and need not be called. */
+bool dcv_highlight_any(const dcv_highlight *highlight, const dcv_fft *fft, int channels, float *const *planes, int width, int height);
+
 /* A lamp is a clipped pixel with one that belongs to a lamp within four times the spread; it reaches twice the spread: not all of it need be clipped,
  * and what is left of its light next to the hidden part makes a dark spot there.
  * Marks the reached pixels of the width x height ones at the planes' origin as unknown (NaN). Returns whether there are any; if so, `weight` becomes the share of
