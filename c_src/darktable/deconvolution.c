@@ -16,6 +16,7 @@
 #endif
 #include "bauhaus/bauhaus.h"
 #include "common/file_location.h"
+#include "common/image.h"
 #include "common/imagebuf.h"
 #include "common/iop_profile.h"
 #ifdef HAVE_OPENCL
@@ -126,6 +127,8 @@ enum { DCV_ADMM = 0, DCV_OPENCL = 1 };
 #define REFOCUS_BYTES ((12u + 15u * (unsigned)dt_get_num_threads()) << 20)
 // The core's limit (params.def).
 #define LARGEST_EDGE 1e6f
+// Clipping level assumed where none is set and the file ends at white: a little below it, for noise and rounding.
+#define NEARLY_WHITE 0.98f
 // Sides of the sample used for estimation: more pixels add time and no information.
 #define LARGEST_SAMPLE 800
 #define LEAST_SAMPLE 64
@@ -146,7 +149,8 @@ typedef struct dt_iop_deconvolution_data_t
   gboolean bypass; // the estimation reads the module's input through its output
   dt_iop_deconvolution_params_t params;
   dcv_params core;
-  dcv_psf psf; // at full size
+  gboolean ends_at_white; // no clipping level is set, and the file ends at white
+  dcv_psf psf;            // at full size
   float values[DCV_PSF_MAX * DCV_PSF_MAX];
   // what follows at the pipe's scale, kept because the pipe asks for the halo often
   float scale; // 0: not made yet
@@ -388,6 +392,8 @@ void commit_params(dt_iop_module_t *self, dt_iop_params_t *params, dt_dev_pixelp
   _core_params(&d->params, &d->core);
   if(d->core.noise == 0.0f) d->core.noise = ASSUMED_NOISE;
   if(d->core.gradient == 0.0f) d->core.gradient = ASSUMED_GRADIENT;
+  d->ends_at_white = d->core.saturation == 0.0f && dt_image_is_ldr(&self->dev->image_storage);
+  if(d->ends_at_white) d->core.saturation = NEARLY_WHITE; // for the halo; process() asks _find_white
   if(d->core.solver != DCV_ADMM || d->params.refocus) piece->process_cl_ready = FALSE; // for the processor only: quality "best", the map
 }
 
@@ -411,6 +417,15 @@ static gboolean _at_scale(dt_iop_deconvolution_data_t *d, const float scale)
   d->halo = halo;
   d->active = d->status == DCV_OK;
   return d->active;
+}
+
+// What changes the exposure before this module, on values still encoded, moves white to where nobody knows: then none is assumed.
+static void _find_white(dt_iop_deconvolution_data_t *d, const dt_dev_pixelpipe_iop_t *piece)
+{
+  if(!d->ends_at_white) return;
+  gboolean moved = FALSE;
+  for(int k = 0; k < 3; k++) moved = moved || piece->dsc_in.processed_maximum[k] != 1.0f;
+  d->core.saturation = moved ? 0.0f : NEARLY_WHITE;
 }
 
 static inline float _pipe_scale(const dt_dev_pixelpipe_iop_t *piece, const dt_iop_roi_t *roi)
@@ -561,6 +576,7 @@ void process(dt_iop_module_t *self, dt_dev_pixelpipe_iop_t *piece, const void *c
   dcv_result result = { .struct_size = sizeof(dcv_result) };
   gboolean restored = FALSE;
 
+  _find_white(d, piece);
   if(_at_scale(d, scale))
   {
     const gboolean padded = _padded(roi_in, roi_out), mask = d->params.refocus && _shows_mask(self, piece);
@@ -613,6 +629,7 @@ int process_cl(dt_iop_module_t *self, dt_dev_pixelpipe_iop_t *piece, cl_mem in, 
   dcv_result result = { .struct_size = sizeof(dcv_result) };
   gboolean restored = FALSE, done;
 
+  _find_white(d, piece);
   if(_at_scale(d, scale))
   {
     const gboolean padded = _padded(roi_in, roi_out);
@@ -776,6 +793,22 @@ static const char *_estimate_on_image(estimate_t *e, const char *op)
 static dt_iop_module_t *_gui_module(const estimate_t *e);
 static void _update_status(dt_iop_module_t *self);
 
+// Whether the PSF is as good as a point.
+static gboolean _is_point(const dcv_psf *psf)
+{
+  float radius = 0.0f;
+  return dcv_psf_radius(psf, &radius) == DCV_OK && radius < LEAST_RADIUS;
+}
+
+// Whether the blur that the parameters mean is none.
+static gboolean _no_blur(const dt_iop_deconvolution_params_t *p)
+{
+  dcv_psf psf = { .data = g_malloc(sizeof(float) * DCV_PSF_MAX * DCV_PSF_MAX) };
+  const gboolean none = _make_psf(p, &psf) == STATE_READY && _is_point(&psf);
+  g_free(psf.data);
+  return none;
+}
+
 // In the GUI thread: takes the result over, unless the image or the module has gone meanwhile.
 static gboolean _estimate_finish(gpointer user)
 {
@@ -800,7 +833,9 @@ static gboolean _estimate_finish(gpointer user)
         memcpy(p->psf, e->params.psf, sizeof(p->psf));
       }
       dt_dev_add_history_item(darktable.develop, self, TRUE);
-      if(e->psf_wanted)
+      if(e->psf_wanted && _no_blur(p))
+        dt_toast_log(_("no blur found in the sample window"));
+      else if(e->psf_wanted)
         dt_toast_log(_("blur estimated: %d x %d pixels, confidence %.0f %%"), p->psf_size, p->psf_size, 100.0f * p->confidence);
     }
     else if(e->error)
@@ -1039,7 +1074,7 @@ static gboolean _plot_draw(GtkWidget *widget, cairo_t *cr, dt_iop_module_t *self
     cairo_move_to(cr, 4.0, area.height - 6.0);
     cairo_show_text(cr, text);
     g_free(text);
-    if(p->source == DT_DECONVOLUTION_ESTIMATED && p->confidence < 1.0f) // 1: from a file
+    if(p->source == DT_DECONVOLUTION_ESTIMATED && p->confidence < 1.0f && !_is_point(&psf)) // 1: from a file
     {
       cairo_text_extents_t extents;
       text = g_strdup_printf(_("confidence %.0f %%"), 100.0f * p->confidence);
@@ -1080,9 +1115,12 @@ static void _update_status(dt_iop_module_t *self)
     gchar *noise = p->noise > 0.0f            ? g_strdup_printf(_("noise %.2f %% (set)"), 100.0f * p->noise)
                    : p->measured_noise > 0.0f ? g_strdup_printf(_("noise %.2f %%"), 100.0f * p->measured_noise)
                                               : g_strdup_printf(_("noise not measured, %.1f %% assumed"), 100.0f * ASSUMED_NOISE);
-    text = restored ? g_strdup_printf(_("%s, %d iterations (%s), %.0f ms"), noise, result.iterations,
-                                      _(stop[CLAMP((int)result.stop, 0, 3)]), 1000.0 * result.seconds)
-                    : g_strdup_printf(scale > 0.0f && scale < 1.0f ? _("%s, blur not visible at this zoom") : "%s", noise);
+    if(restored)
+      text = g_strdup_printf(_("%s, %d iterations (%s), %.0f\u00a0ms"), noise, result.iterations, _(stop[CLAMP((int)result.stop, 0, 3)]), 1000.0 * result.seconds);
+    else if(p->source != DT_DECONVOLUTION_NONE && _no_blur(p))
+      text = g_strdup_printf(_("%s, no blur to undo: the picture is unchanged."), noise);
+    else
+      text = g_strdup_printf(scale > 0.0f && scale < 1.0f ? _("%s, blur not visible at this zoom") : "%s", noise);
     g_free(noise);
   }
   gtk_label_set_text(GTK_LABEL(g->status), text);
@@ -1239,7 +1277,8 @@ void gui_init(dt_iop_module_t *self)
   dt_bauhaus_slider_set_format(g->clipping, "%");
   dt_bauhaus_slider_set_soft_range(g->clipping, 0.0f, 2.0f);
   gtk_widget_set_tooltip_text(g->clipping, _("values at and above this, in percent of white, count as clipped: what they lost is not restored from.\n"
-                                             "set it just below the lamps of a night picture. 0: nothing is clipped"));
+                                             "set it just below the lamps of a night picture. 0: 98 % for files that end at white\n"
+                                             "(JPEG, PNG, TIFF of 8 and 16 bits), none for raw and floating-point ones"));
   self->widget = main_box;
 
   g->status = dt_ui_label_new("");

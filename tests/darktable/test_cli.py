@@ -90,7 +90,7 @@ def test_same_pixels_as_the_core(export, edge):
     after, _ = export("blurred.tif", xmp.pack(**KNOWN, measured_edge=edge))
     x = np.arange(-6, 7)
     psf = np.exp(-(x[:, None] ** 2 + x**2) / (2 * SIGMA**2))
-    core = dcv.deconvolve(before, psf, channel_axis=-1, noise=NOISE, gradient=0.06, edge=edge)
+    core = dcv.deconvolve(before, psf, channel_axis=-1, noise=NOISE, gradient=0.06, edge=edge, saturation=0.98)
     # the conversions to Lab and back that darktable makes behind the module, on both exports
     np.testing.assert_allclose(after, core, atol=5e-4)
 
@@ -123,6 +123,27 @@ def test_vanishing_measurements_count_as_none(export, value):
     vanishing = xmp.pack(source="gaussian", measured_gradient=value, measured_noise=value, measured_edge=value, noise=value, clipping=value)
     pixels, _ = export("blurred.tif", vanishing)
     np.testing.assert_array_equal(pixels, unknown)
+
+
+def test_lamps_of_a_file_that_ends_at_white(darktable, tmp_path):
+    """Without a level set, 16 bits are clipped at 98 % of white; floats are not, nor what exposure has made brighter before the module."""
+    y, x = np.mgrid[:90, :120] - 45
+    lamp = gaussian_filter(np.where(np.hypot(y, x) < 4, 20.0, 0.05), SIGMA)[..., None] + np.random.default_rng(4).normal(0, NOISE, (90, 120, 3))
+    picture = to_srgb(np.clip(lamp, 0, 1))
+    tifffile.imwrite(tmp_path / "integers.tif", np.rint(65535 * picture).astype(np.uint16), photometric="rgb")
+    tifffile.imwrite(tmp_path / "floats.tif", picture.astype(np.float32), photometric="rgb")
+    brighter = ("exposure", 6, struct.pack("<i4fi", 0, 0.0, 0.5, 50.0, -4.0, 0))
+
+    def export(name, level, *others):
+        out = tmp_path / f"{name}{level}{len(others)}.tif"
+        return darktable.export(tmp_path / f"{name}.tif", xmp.pack(**KNOWN, clipping=level), out, others=others)[0]
+
+    at_white, none = export("integers", 0.98), export("integers", 16.0)
+    assert np.abs(at_white - none).max() > 0.1
+    np.testing.assert_array_equal(export("integers", 0.0), at_white)
+    np.testing.assert_array_equal(export("floats", 0.0), export("floats", 16.0))
+    # another halo, so other transforms: rounding
+    np.testing.assert_allclose(export("integers", 0.0, brighter), export("integers", 16.0, brighter), atol=1e-4)
 
 
 @pytest.mark.parametrize("size", [0, 1, xmp.LAYOUT.size - 4, xmp.LAYOUT.size + 4])
