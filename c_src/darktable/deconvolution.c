@@ -1116,7 +1116,8 @@ static void _update_status(dt_iop_module_t *self)
                    : p->measured_noise > 0.0f ? g_strdup_printf(_("noise %.2f %%"), 100.0f * p->measured_noise)
                                               : g_strdup_printf(_("noise not measured, %.1f %% assumed"), 100.0f * ASSUMED_NOISE);
     if(restored)
-      text = g_strdup_printf(_("%s, %d iterations (%s), %.0f\u00a0ms"), noise, result.iterations, _(stop[CLAMP((int)result.stop, 0, 3)]), 1000.0 * result.seconds);
+      text = g_strdup_printf(_("%s, %d iterations (%s), %.0f\u00a0ms"), noise, result.iterations,
+                             _(stop[CLAMP((int)result.stop, 0, 3)]), 1000.0 * result.seconds);
     else if(p->source != DT_DECONVOLUTION_NONE && _no_blur(p))
       text = g_strdup_printf(_("%s, no blur to undo: the picture is unchanged."), noise);
     else
