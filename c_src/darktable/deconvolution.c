@@ -539,17 +539,22 @@ static inline gboolean _shows_mask(const dt_iop_module_t *self, const dt_dev_pix
   return g && g->mask_shown && (piece->pipe->type & DT_DEV_PIXELPIPE_FULL) && self->dev->gui_attached && self == self->dev->gui_module;
 }
 
+static void _tell_damaged(dt_iop_module_t *self, const char *log)
+{
+  dt_iop_set_module_trouble_message(self, _("damaged parameters"),
+                                    _("the stored parameters or the stored blur cannot be right:\n"
+                                      "the picture passes through unchanged.\n"
+                                      "reset the module or estimate the blur again."),
+                                    log);
+}
+
 // Tells what came of it: a trouble message, and the diagnostics line for what is seen in the darkroom.
 static void _report(dt_iop_module_t *self, dt_dev_pixelpipe_iop_t *piece, const float scale, const gboolean restored, const dcv_result *result)
 {
   dt_iop_deconvolution_data_t *d = piece->data;
   dt_iop_deconvolution_gui_data_t *g = (dt_iop_deconvolution_gui_data_t *)self->gui_data;
   if(d->state == STATE_DAMAGED)
-    dt_iop_set_module_trouble_message(self, _("damaged parameters"),
-                                      _("the stored parameters or the stored blur cannot be right:\n"
-                                        "the picture passes through unchanged.\n"
-                                        "reset the module or estimate the blur again."),
-                                      "damaged parameters, picture passed through");
+    _tell_damaged(self, "damaged parameters, picture passed through");
   else if(d->state == STATE_READY && d->status != DCV_OK && d->status != DCV_ERROR_CANCELLED)
   {
     dt_iop_set_module_trouble_message(self, _("deconvolution failed"), _(dcv_status_string(d->status)), dcv_status_string(d->status));
@@ -800,13 +805,14 @@ static gboolean _is_point(const dcv_psf *psf)
   return dcv_psf_radius(psf, &radius) == DCV_OK && radius < LEAST_RADIUS;
 }
 
-// Whether the blur that the parameters mean is none.
-static gboolean _no_blur(const dt_iop_deconvolution_params_t *p)
+// What the parameters come to; point: whether there is a PSF, as good as a point.
+static state_t _inspect(const dt_iop_deconvolution_params_t *p, gboolean *point)
 {
   dcv_psf psf = { .data = g_malloc(sizeof(float) * DCV_PSF_MAX * DCV_PSF_MAX) };
-  const gboolean none = _make_psf(p, &psf) == STATE_READY && _is_point(&psf);
+  const state_t state = _params_sane(p) ? _make_psf(p, &psf) : STATE_DAMAGED;
+  *point = state == STATE_READY && _is_point(&psf);
   g_free(psf.data);
-  return none;
+  return state;
 }
 
 // In the GUI thread: takes the result over, unless the image or the module has gone meanwhile.
@@ -833,7 +839,9 @@ static gboolean _estimate_finish(gpointer user)
         memcpy(p->psf, e->params.psf, sizeof(p->psf));
       }
       dt_dev_add_history_item(darktable.develop, self, TRUE);
-      if(e->psf_wanted && _no_blur(p))
+      gboolean point;
+      _inspect(p, &point);
+      if(e->psf_wanted && point)
         dt_toast_log(_("no blur found in the sample window"));
       else if(e->psf_wanted)
         dt_toast_log(_("blur estimated: %d x %d pixels, confidence %.0f %%"), p->psf_size, p->psf_size, 100.0f * p->confidence);
@@ -1092,7 +1100,8 @@ static void _update_status(dt_iop_module_t *self)
 {
   dt_iop_deconvolution_gui_data_t *g = (dt_iop_deconvolution_gui_data_t *)self->gui_data;
   const dt_iop_deconvolution_params_t *p = self->params;
-  const gboolean unknown = p->source == DT_DECONVOLUTION_ESTIMATED && p->psf_size == 0;
+  gboolean point;
+  const state_t state = _inspect(p, &point);
 
   dt_iop_gui_enter_critical_section(self);
   const gboolean restored = g->restored;
@@ -1103,11 +1112,11 @@ static void _update_status(dt_iop_module_t *self)
   gchar *text;
   if(g->running)
     text = g_strdup(_("measuring at full resolution..."));
-  else if(!_params_sane(p))
+  else if(state == STATE_DAMAGED)
     text = g_strdup(_("damaged parameters: the picture is unchanged."));
   else if(p->source == DT_DECONVOLUTION_NONE && p->priority >= 0.0f)
     text = g_strdup(_("no blur to undo: the picture is unchanged.\nmove \"denoise or deblur\" below 0 to remove noise."));
-  else if(unknown)
+  else if(state == STATE_UNKNOWN)
     text = g_strdup(_("blur unknown: the picture is unchanged.\npick a sample window, then estimate the blur."));
   else
   {
@@ -1118,7 +1127,7 @@ static void _update_status(dt_iop_module_t *self)
     if(restored)
       text = g_strdup_printf(_("%s, %d iterations (%s), %.0f\u00a0ms"), noise, result.iterations,
                              _(stop[CLAMP((int)result.stop, 0, 3)]), 1000.0 * result.seconds);
-    else if(p->source != DT_DECONVOLUTION_NONE && _no_blur(p))
+    else if(p->source != DT_DECONVOLUTION_NONE && point)
       text = g_strdup_printf(_("%s, no blur to undo: the picture is unchanged."), noise);
     else
       text = g_strdup_printf(scale > 0.0f && scale < 1.0f ? _("%s, blur not visible at this zoom") : "%s", noise);
@@ -1188,6 +1197,8 @@ void gui_update(dt_iop_module_t *self)
   dt_gui_update_collapsible_section(&g->section);
   dt_iop_color_picker_reset(self, TRUE);
   gui_changed(self, NULL, NULL);
+  gboolean point;
+  if(self->enabled && _inspect(p, &point) == STATE_DAMAGED) _tell_damaged(self, NULL); // darktable has just removed what the pipe told
 }
 
 void gui_init(dt_iop_module_t *self)
