@@ -56,7 +56,8 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_same_picture_as_the_processor(device, prefix, pictures, tmp_path, name):
-    params = xmp.pack(**KNOWN)
+    # no clipping level: one value just at it, above on the device and below here, is a difference of 0.02 around
+    params = xmp.pack(**KNOWN, clipping=16.0)
     core = ["-d", "opencl", "-d", "perf"]
     there, log = device.export(pictures / "blurred.tif", params, tmp_path / "there.tif", order=3, core=core, **CASES[name])
     assert re.search(r"\[deconvolution\] restored \d+ x \d+ pixels in .* on device 0", log)
