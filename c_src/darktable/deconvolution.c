@@ -150,6 +150,7 @@ typedef struct dt_iop_deconvolution_data_t
   dt_iop_deconvolution_params_t params;
   dcv_params core;
   gboolean ends_at_white; // no clipping level is set, and the file ends at white
+  gboolean raw;
   dcv_psf psf;            // at full size
   float values[DCV_PSF_MAX * DCV_PSF_MAX];
   // what follows at the pipe's scale, kept because the pipe asks for the halo often
@@ -392,7 +393,8 @@ void commit_params(dt_iop_module_t *self, dt_iop_params_t *params, dt_dev_pixelp
   _core_params(&d->params, &d->core);
   if(d->core.noise == 0.0f) d->core.noise = ASSUMED_NOISE;
   if(d->core.gradient == 0.0f) d->core.gradient = ASSUMED_GRADIENT;
-  d->ends_at_white = d->core.saturation == 0.0f && dt_image_is_ldr(&self->dev->image_storage);
+  d->ends_at_white = d->core.saturation == 0.0f && !dt_image_is_hdr(&self->dev->image_storage);
+  d->raw = dt_image_is_raw(&self->dev->image_storage);
   if(d->ends_at_white) d->core.saturation = NEARLY_WHITE; // for the halo; process() asks _find_white
   if(d->core.solver != DCV_ADMM || d->params.refocus) piece->process_cl_ready = FALSE; // for the processor only: quality "best", the map
 }
@@ -419,13 +421,20 @@ static gboolean _at_scale(dt_iop_deconvolution_data_t *d, const float scale)
   return d->active;
 }
 
-// What changes the exposure before this module, on values still encoded, moves white to where nobody knows: then none is assumed.
+// White where no clipping level is set. Raw files: what the channel that clips first makes of it, by the white balance and the exposure so far; on a mosaic,
+// highlight reconstruction may have put the largest channel's maximum in place of all. Others: what changes the exposure of values still encoded moves white to
+// where nobody knows, then none is assumed.
 static void _find_white(dt_iop_deconvolution_data_t *d, const dt_dev_pixelpipe_iop_t *piece)
 {
   if(!d->ends_at_white) return;
-  gboolean moved = FALSE;
-  for(int k = 0; k < 3; k++) moved = moved || piece->dsc_in.processed_maximum[k] != 1.0f;
-  d->core.saturation = moved ? 0.0f : NEARLY_WHITE;
+  const float *most = piece->dsc_in.processed_maximum, *gain = piece->dsc_in.temperature.coeffs;
+  float white = fminf(most[0], fminf(most[1], most[2]));
+  const float largest = fmaxf(most[0], fmaxf(most[1], most[2])), least_gain = fminf(gain[0], fminf(gain[1], gain[2]));
+  if(!d->raw)
+    white = white == 1.0f && largest == 1.0f ? 1.0f : 0.0f;
+  else if(piece->dsc_in.filters && piece->dsc_in.temperature.enabled && least_gain > 0.0f)
+    white = largest * least_gain / fmaxf(gain[0], fmaxf(gain[1], gain[2]));
+  d->core.saturation = _in(white, 1e-3f, 1e3f) ? NEARLY_WHITE * white : 0.0f;
 }
 
 static inline float _pipe_scale(const dt_dev_pixelpipe_iop_t *piece, const dt_iop_roi_t *roi)
@@ -1289,8 +1298,8 @@ void gui_init(dt_iop_module_t *self)
   dt_bauhaus_slider_set_format(g->clipping, "%");
   dt_bauhaus_slider_set_soft_range(g->clipping, 0.0f, 2.0f);
   gtk_widget_set_tooltip_text(g->clipping, _("values at and above this, in percent of white, count as clipped: what they lost is not restored from.\n"
-                                             "set it just below the lamps of a night picture. 0: 98 % for files that end at white\n"
-                                             "(JPEG, PNG, TIFF of 8 and 16 bits), none for raw and floating-point ones"));
+                                             "0: just below white, where the file ends there: raw, JPEG, PNG, TIFF of 8 and 16 bits.\n"
+                                             "lamps that grow rings need a lower level, sharp highlights that stay soft a higher one"));
   self->widget = main_box;
 
   g->status = dt_ui_label_new("");

@@ -11,13 +11,14 @@ XYZ_TO_SRGB = [3.2404542, -1.5371385, -0.4985314, -0.9692660, 1.8760108, 0.04155
 BLACK, WHITE = 512, 16383
 
 
-def write(path, linear):
-    """Mosaics linear sRGB (M, N, 3), white at 1, to RGGB with 14 bits and writes it.
+def write(path, linear, neutral=(1.0, 1.0, 1.0)):
+    """Mosaics linear sRGB (M, N, 3), white at 1, to RGGB with 14 bits and writes it. neutral: what the camera's channels make of white, at most 1.
 
     References
     ----------
     Adobe, Digital Negative (DNG) Specification, version 1.4.
     """
+    linear = linear * np.array(neutral)
     raw = linear[..., 1].copy()
     raw[0::2, 0::2] = linear[0::2, 0::2, 0]
     raw[1::2, 1::2] = linear[1::2, 1::2, 2]
@@ -39,8 +40,8 @@ def write(path, linear):
         (50708, 2, len(model), model, True),  # UniqueCameraModel
         (50714, 3, 1, BLACK, True),  # BlackLevel
         (50717, 3, 1, WHITE, True),  # WhiteLevel
-        (50721, 10, 9, rationals(XYZ_TO_SRGB), True),  # ColorMatrix1
-        (50728, 5, 3, rationals([1, 1, 1]), True),  # AsShotNeutral
+        (50721, 10, 9, rationals(np.repeat(neutral, 3) * XYZ_TO_SRGB), True),  # ColorMatrix1
+        (50728, 5, 3, rationals(neutral), True),  # AsShotNeutral
         (50778, 3, 1, 21, True),  # CalibrationIlluminant1: D65
     ]
     tifffile.imwrite(path, raw, photometric=32803, extratags=tags, metadata=None, software=False)

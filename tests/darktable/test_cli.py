@@ -299,6 +299,24 @@ def test_raw(darktable, tmp_path):
     assert psnr(on, sharp) > psnr(off, sharp) + 2
 
 
+@pytest.mark.parametrize("method", [0, 5], ids=["clipped", "opposed"])
+def test_lamps_of_a_raw_file(darktable, tmp_path, method):
+    """Without a level set: 98 % of where green, the first channel, clips, times the exposure."""
+    y, x = np.mgrid[:96, :128] - 48
+    lamp = np.repeat(gaussian_filter(np.where(np.hypot(y, x) < 5, 30.0, 0.05), SIGMA)[..., None], 3, axis=-1)
+    dng.write(tmp_path / "lamp.dng", lamp + np.random.default_rng(5).normal(0, NOISE, lamp.shape), neutral=(0.5, 1.0, 0.65))
+    steps = [
+        ("highlights", 4, struct.pack("<i5f2i2fif", method, 1.0, 0.0, 0.0, 1.0, 0.0, 1, 6, 0.4, 2.0, 0, 0.0)),
+        ("exposure", 6, struct.pack("<i4fi", 0, 0.0, 1.0, 50.0, -4.0, 0)),
+    ]
+    default, at_white, none = (
+        darktable.export(tmp_path / "lamp.dng", xmp.pack(**KNOWN, clipping=level), tmp_path / f"{level}.tif", others=steps)[0]
+        for level in (0.0, 2 * 0.98, 16.0)
+    )
+    assert np.abs(at_white - none).max() > 0.1
+    np.testing.assert_allclose(default, at_white, atol=1e-6)
+
+
 @pytest.mark.slow
 def test_forced_tiling(darktable, pictures, tmp_path):
     """darktable's own tiles (512 MB, the least it can be given) against none: the difference at the seams."""
