@@ -18,6 +18,9 @@ Several starts (gradient weight, support) run to half the resolution, where `ene
 resolution settles at a constant weight; from it the alternation walks on in several ways, of which the PSF of least `trial` is kept
 (`polish`): its fixed point is not its best PSF, since pictures have more gradients than the model. The result competes with families of few
 parameters (`fit_family`), by `energy`.
+
+All this sees one plane, the luminance. Channels with white noise of their own say more (`load`): then the plane is their mean, which has less noise, and
+the settling and the walks see two chroma planes beside it: one mask of gradients for all three, sums over them in step 2 and in `cost`.
 """
 
 from __future__ import annotations
@@ -30,9 +33,11 @@ from scipy import ndimage
 from . import psf
 from .boundary import extend, fill_holes
 from .fft import fast_size, forward, gradient_power, inverse, otf
+from .noise import high_pass
 from .pyramid import resize, resize_psf, schedule
 
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
+OWN_NOISE = 1.4     # chroma noise that the high-pass sees so much more of, at most, with its taps two pixels apart, is white
 CONTRAST = 0.2      # standard deviation the window is scaled to; lam and GAMMA refer to it
 STARTS = ((0.3, 1), (0.1, 1), (0.01, 1), (0.1, 2))  # weight of the gradient count at the coarsest scale, divisor of the PSF size
 PRUNED = 2          # scales above the finest: half the resolution
@@ -77,14 +82,14 @@ class Estimate:
     scales: list = field(default_factory=list)
 
 
-def noise_level(y: np.ndarray) -> float:
-    """Standard deviation of white noise in y (M, N): median absolute response to (1 -2 1) x (1 -2 1), norm 6; non-finite ones are left out.
+def noise_level(y: np.ndarray, step: int = 1) -> float:
+    """Standard deviation of white noise in y (M, N): median absolute response to `noise.high_pass`; non-finite ones are left out.
 
     Source: J. Immerkaer, Fast noise variance estimation, CVIU 64(2), 1996, with the median in place of the mean.
     """
-    r = np.diff(np.diff(y, 2, 0), 2, 1)
+    r = high_pass(y, step)
     r = np.abs(r[np.isfinite(r)])
-    return float(np.median(r) / (6 * 0.6745)) if r.size else 0.0
+    return float(np.median(r) / 0.6745) if r.size else 0.0
 
 
 def gradient(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -137,33 +142,33 @@ def confidence(gain: float, agreement: float, variance: float) -> float:
 
 
 class Scale:
-    """One scale: y (M, N) scaled to CONTRAST, largest PSF size n, everything that does not change between rounds.
+    """One scale: y (M, N) or planes (M, N, C) scaled to CONTRAST, largest PSF size n, everything that does not change between rounds.
 
-    `size_of` gives the side of the periodic domain for a number of pixels; variance: of the noise of y.
+    `size_of` gives the side of the periodic domain for a number of pixels; variance: of the noise of y, its planes' sum.
     """
 
     def __init__(self, y: np.ndarray, n: int, size_of=fast_size, variance: float = 0.0):
-        self.y, self.n = y, n
-        self.shape = shape = tuple(size_of(m + n + 7) for m in y.shape)
-        self.filled = extend(y, shape)
+        self.y, self.n = y[..., None] if y.ndim == 2 else y, n
+        self.shape = shape = tuple(size_of(m + n + 7) for m in y.shape[:2])
+        self.filled = extend(self.y, shape)
         self.Y = forward(self.filled)
-        self.D2 = gradient_power(shape, y.dtype)
-        self.weight = np.zeros(shape, y.dtype)
-        self.weight[:y.shape[0], :y.shape[1]] = np.outer(*(taper(m, n) for m in y.shape))
+        self.D2 = gradient_power(shape, y.dtype)[..., None]
+        self.weight = np.zeros(shape + (1,), y.dtype)
+        self.weight[:y.shape[0], :y.shape[1], 0] = np.outer(*(taper(m, n) for m in y.shape[:2]))
         self.ridge = variance * (self.weight**2).sum()
         self.GY = [forward(g * self.weight) for g in gradient(self.filled)]
 
     def otf(self, k: np.ndarray) -> np.ndarray:
-        return otf(k, self.shape, self.y.dtype)
+        return otf(k, self.shape, self.y.dtype)[..., None]
 
     def sharp(self, k: np.ndarray, lam: float, beta_max: float = BETA_ROUND) -> np.ndarray:
-        """Step 1 up to a penalty; returns the whole periodic domain."""
+        """Step 1 up to a penalty; returns the whole periodic domain (P, Q, C). A gradient is kept in all planes or in none."""
         K = self.otf(k)
         KY, K2 = K.conj() * self.Y, np.abs(K) ** 2
         x, beta = self.filled, 2 * lam
         while beta < beta_max:
             gx, gy = gradient(x)
-            keep = gx * gx + gy * gy >= lam / beta
+            keep = (gx * gx + gy * gy).sum(2, keepdims=True) >= lam / beta
             gx, gy = gx * keep, gy * keep
             div = np.roll(gx, 1, 1) - gx + np.roll(gy, 1, 0) - gy
             x = inverse((KY + beta * forward(div)) / (K2 + beta * self.D2), self.shape)
@@ -186,13 +191,13 @@ class Scale:
         return self.project(np.abs(G) ** 2, G.conj() * Y, k, GAMMA_FIT, self.ridge, STEPS_FIT, prune)
 
     def project(self, auto: np.ndarray, cross: np.ndarray, k: np.ndarray, gamma: float, smooth: float, steps: int, prune: float) -> np.ndarray:
-        """PSF from the spectra of the correlations of the sharp picture with itself and with the blurred one; from the start k.
+        """PSF from the spectra of the correlations of the sharp planes with themselves and with the blurred ones; from the start k.
 
         The penalty is gamma ||k||^2 + smooth ||grad k||^2.
         """
         n, dtype = k.shape[0], self.y.dtype
         size = fast_size(2 * n)
-        auto, cross = inverse(auto, self.shape), inverse(cross, self.shape)
+        auto, cross = inverse(auto.sum(2), self.shape), inverse(cross.sum(2), self.shape)
         lag = np.arange(1 - n, n)
         a = np.zeros((size, size), dtype)
         a[np.ix_(lag % size, lag % size)] = auto[np.ix_(lag, lag)]
@@ -217,14 +222,18 @@ class Scale:
         return k, lam, change
 
     def cost(self, k: np.ndarray, x: np.ndarray, weight: float, least: float) -> float:
-        """log(mean r^2 + weight share) away from the frame: r = k * x - y, share of the pixels with |grad x|^2 > least. 0 for a window that is all frame."""
+        """log(mean |r|^2 + weight share) away from the frame: r = k * x - y, share of the pixels with |grad x|^2 > least, both squares summed over the planes.
+
+        0 for a window that is all frame.
+        """
         h = self.n // 2 + 2
-        area = tuple(slice(h, m - h) for m in self.y.shape)
-        if min(self.y.shape) <= 2 * h:
+        area = tuple(slice(h, m - h) for m in self.y.shape[:2])
+        if min(self.y.shape[:2]) <= 2 * h:
             return 0.0
         r = (inverse(self.otf(k) * forward(x), self.shape) - self.filled)[area]
         gx, gy = gradient(x)
-        return float(np.log(np.mean(r * r) + weight * (gx * gx + gy * gy > least)[area].mean() + 1e-12))
+        found = (gx * gx + gy * gy).sum(2)[area] > least
+        return float(np.log((r * r).sum(2).mean() + weight * found.mean() + 1e-12))
 
     def energy(self, k: np.ndarray) -> float:
         """How badly k explains the window by a sharp picture with few gradients: `cost` with weight 4 lam, summed over SCORE_LAMS.
@@ -279,8 +288,8 @@ def is_sharp(gain: float, radius: float) -> bool:
     return radius < SOFT or gain < (SHARP_NARROW if radius < NARROW else SHARP)
 
 
-def polish(level: Scale, k: np.ndarray, lam: float) -> tuple[np.ndarray, float]:
-    """PSF of least `trial` met on walks of the alternation from k, and on the mean of the best; and its cost."""
+def polish(level: Scale, k: np.ndarray, lam: float) -> np.ndarray:
+    """PSF of least `trial` met on walks of the alternation from k, and on the mean of the best."""
     best: list[tuple[float, np.ndarray, np.ndarray | None]] = []
 
     def consider(k):
@@ -298,7 +307,7 @@ def polish(level: Scale, k: np.ndarray, lam: float) -> tuple[np.ndarray, float]:
                 k = level.fit(x, k, quarters, prune)
                 x = consider(k)
         consider(clean(sum(k for _, k, _ in best)))
-    return best[0][1], best[0][0]
+    return best[0][1]
 
 
 def draw(family: str, a: np.ndarray, size: int) -> np.ndarray:
@@ -358,10 +367,49 @@ def padded(k: np.ndarray, size: int) -> np.ndarray:
     return np.pad(k, (size - k.shape[0]) // 2)
 
 
-def luminance(y: np.ndarray, noise: float | None) -> tuple[np.ndarray, float]:
-    """Luminance of y (M, N) or (M, N, 3) with its holes filled, and the noise, measured if None."""
-    gray = y if y.ndim == 2 else y @ LUMINANCE.astype(y.dtype)
-    return fill_holes(gray[..., None])[0][..., 0], noise_level(gray) if noise is None else noise
+@dataclass
+class Window:
+    """plane: (M, N), what most of the estimate sees; noise: of it; colour: (M, N, 3), it and two weighted chroma planes, or None; variance: of its noise."""
+
+    plane: np.ndarray
+    noise: float
+    colour: np.ndarray | None = None
+    variance: float = 0.0
+
+
+def load(y: np.ndarray, noise: float | None) -> Window:
+    """Planes of y (M, N) or (M, N, 3) with their holes filled; noise: of each channel, measured if None.
+
+    Demosaicing, resizing and coding leave noise that lacks the highest frequencies and chroma that is softer than the PSF. Where neither shows, that is
+    where the high-pass with step 2 sees at most OWN_NOISE times the chroma noise that it sees with step 1 (rms of both planes), with sigma_p the noise of
+    a plane:
+
+        (R + G + B) / 3,   w (R - B) / sqrt 6,   w (R - 2 G + B) / sqrt 18,   w = max(1 - 4 sigma_p^2 / mean |grad|^2, 0)
+
+    an orthonormal turn over sqrt 3: white noise is the same in all three, and the share of the gradient that is not noise is the weight of a chroma plane.
+    Else, and for a grey picture, the luminance.
+    """
+
+    def filled(plane):
+        return fill_holes(plane[..., None])[0][..., 0]
+
+    if y.ndim == 3:
+        r, g, b = np.moveaxis(y, 2, 0)
+        chroma = [(r - b) * y.dtype.type(6**-0.5), (r - 2 * g + b) * y.dtype.type(18**-0.5)]
+        first, second = (np.sqrt(np.mean([noise_level(plane, step) ** 2 for plane in chroma])) for step in (1, 2))
+        if 0 < second <= OWN_NOISE * first:
+            mean = (r + g + b) / 3
+            own = [noise_level(plane) if noise is None else noise / np.sqrt(3) for plane in (mean, *chroma)]
+            planes, variance = [filled(mean)], own[0] ** 2
+            for plane, sigma in zip(map(filled, chroma), own[1:]):
+                power = sum(np.mean(np.diff(plane, axis=axis) ** 2) for axis in (0, 1))
+                weight = max(1 - 4 * sigma**2 / max(power, 1e-30), 0)
+                planes.append(plane * y.dtype.type(weight))
+                variance += (weight * sigma) ** 2
+            colour = np.stack(planes, -1) if any(plane.any() for plane in planes[1:]) else None
+            return Window(planes[0], own[0], colour, variance)
+        y = y @ LUMINANCE.astype(y.dtype)
+    return Window(filled(y), noise_level(y) if noise is None else noise)
 
 
 def is_flat(gray: np.ndarray) -> bool:
@@ -384,7 +432,8 @@ def estimate_size(y: np.ndarray, *, noise: float | None = None, size_of=fast_siz
     """Odd size that the PSF of the window y needs, 3 to 33: SHARE of the mass of the best start at half the resolution, and MARGIN around it."""
     side = min(y.shape[:2])
     largest = min(33, side - 1 + side % 2)
-    gray, noise = luminance(y, noise)
+    window = load(y, noise)
+    gray, noise = window.plane, window.noise
     reach = 0
     if not is_flat(gray):
         scale = contrast(gray)
@@ -409,14 +458,15 @@ def estimate(y: np.ndarray, size: int, *, largest: int = 33, per_channel: bool =
     The size is what is expected: while the best start presses against its square at half the resolution, it is doubled, up to `largest` and a quarter of
     the window.
 
-    One PSF from the luminance, or with `per_channel` one for each channel, refined from the shared one and not centred again (their
+    One PSF for all channels, or with `per_channel` one for each channel, refined from the shared one and not centred again (their
     relative shift is kept). Non-finite pixels are filled from their surroundings.
     """
     if size % 2 == 0 or not 3 <= size <= 33 or min(y.shape[:2]) < max(size, 16) or not np.isfinite(y).any():
         raise ValueError("size must be odd, 3 to 33, the window at least 16 and the PSF size wide and high, with finite pixels")
     per_channel = per_channel and y.ndim == 3
     given = noise
-    gray, noise = luminance(y, noise)
+    window = load(y, noise)
+    gray, noise = window.plane, window.noise
     if is_flat(gray):
         delta = padded(np.ones((1, 1)), size)
         return Estimate(np.stack([delta] * 3, -1) if per_channel else delta, 0.0, noise)
@@ -438,8 +488,10 @@ def estimate(y: np.ndarray, size: int, *, largest: int = 33, per_channel: bool =
         start.descend(levels[middle:], floor)
         start.k = padded(start.k, size)
     best, *others = sorted(starts, key=lambda s: finest.energy(s.k))
-    k, *_ = finest.rounds(best.k, LAM_SETTLE * lam, SETTLE, 1, LAM_SETTLE * lam)
-    k, cost = polish(finest, k, lam)
+    last = finest if window.colour is None else Scale(window.colour * gray.dtype.type(scale), size, size_of, window.variance * scale**2)
+    k, *_ = last.rounds(best.k, LAM_SETTLE * lam, SETTLE, 1, LAM_SETTLE * lam)
+    k = polish(last, k, lam)
+    cost, _ = finest.trial(k, lam)
     best.log[-1].update(size=size, rounds=ROUNDS + SETTLE + PASSES * len(WALKS) * WALK_ROUNDS)
     k = centred(k)
     members = [fit_family(finest, k, cost + NEAR, family, lam) for family in FAMILIES]
@@ -456,6 +508,6 @@ def estimate(y: np.ndarray, size: int, *, largest: int = 33, per_channel: bool =
             own = noise_level(channel) if given is None else given
             channel = fill_holes(channel[..., None])[0][..., 0]
             factor = contrast(channel)
-            planes.append(polish(Scale(channel * factor, size, size_of, (own * factor) ** 2), best_psf, lam)[0])
+            planes.append(polish(Scale(channel * factor, size, size_of, (own * factor) ** 2), best_psf, lam))
         best_psf = np.stack(planes, -1)
     return Estimate(best_psf, sure, noise, best.log)

@@ -43,7 +43,7 @@ def cases(sharps: dict[str, np.ndarray], psfs: dict[str, np.ndarray], sigmas: tu
                     frame = psf.shape[0] // 2
                     before, best = scenes.psnr(y, truth, 2 * frame), scenes.aligned_psnr(quality.restore(y, psf), truth, frame)
                     for way in sizes:
-                        found = dcv.estimate_psf(y, SIZES[way](psf.shape[0]), window=(0, 0, y.shape[1], y.shape[0]), channel_axis=-1, planning="estimate")
+                        found = dcv.estimate_psf(y, SIZES[way](psf.shape[0]), window=(0, 0, y.shape[1], y.shape[0]), channel_axis=-1)
                         told.append(
                             {
                                 "picture": picture,

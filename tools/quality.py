@@ -175,7 +175,7 @@ def blind(bench: Bench, keep: Keep) -> Figures:
                 psf = bench.psfs[name]
                 y, truth = known_scene(bench.sharps[picture], psf, sigma, seed, bench.side)
                 frame = psf.shape[0] // 2
-                found = dcv.estimate_psf(y, psf.shape[0], window=(0, 0, y.shape[1], y.shape[0]), channel_axis=-1, planning="estimate")
+                found = dcv.estimate_psf(y, psf.shape[0], window=(0, 0, y.shape[1], y.shape[0]), channel_axis=-1)
                 x = restore(y, found.psf)
                 before = scenes.psnr(y, truth, 2 * frame)
                 done[title] = {
@@ -409,7 +409,7 @@ def sharp_in(bench: Bench, _keep: Keep) -> Figures:
 
 def sharp_estimated(bench: Bench, _keep: Keep) -> Figures:
     """Sharp pictures through window, size and PSF found automatically: PSNR to themselves (100 dB: found to be sharp, untouched)."""
-    distance = [np.mean(np.square(restore(a, dcv.estimate_psf(a, channel_axis=-1, planning="estimate").psf) - a)) for a in bench.sharps.values()]
+    distance = [np.mean(np.square(restore(a, dcv.estimate_psf(a, channel_axis=-1).psf) - a)) for a in bench.sharps.values()]
     psnr = -10 * np.log10(np.maximum(distance, 1e-10))
     return {"sharp: estimated PSF, smallest_db": float(psnr.min()), "sharp: estimated PSF, share below 45 dB_error": float(np.mean(psnr < 45))}
 

@@ -62,7 +62,6 @@ def estimate_psf(
     per_channel: bool = False,
     noise: float | None = None,
     threads: int | None = None,
-    planning: str | None = None,
     backend: str | None = None,
     device: int | None = None,
     progress: Progress | None = None,
@@ -88,7 +87,7 @@ def estimate_psf(
         One PSF for each colour channel in place of one for all.
     noise : float, 0 to 1, optional
         Standard deviation of the noise relative to white. None: measured on the window.
-    threads, planning, device, progress, log
+    threads, device, progress, log
         As for `dcv.deconvolve`.
     backend : {"cpu", "opencl"}, optional
         Whether an OpenCL device takes part at the larger scales. Where it fails, the log says so and the processor goes on.
@@ -119,7 +118,6 @@ def estimate_psf(
         noise=noise,
         blur="per-channel" if per_channel else "shared",
         threads=threads,
-        planning=planning,
         backend=backend,
         device=device,
     )

@@ -49,7 +49,6 @@ def estimate_psf_grid(
     per_channel: bool = False,
     noise: float | None = None,
     threads: int | None = None,
-    planning: str | None = None,
     progress: Progress | None = None,
     log: Log | None = None,
 ) -> PsfGrid:
@@ -66,7 +65,7 @@ def estimate_psf_grid(
         Width of the PSFs in pixels that is expected, odd, 3 to 33, or "auto": found in each cell. The largest that a cell needs serves all.
     grid : (rows, columns)
         Number of cells, each at least 2 `size` (66 for "auto") and 48 pixels wide and high.
-    channel_axis, per_channel, noise, threads, planning, progress, log
+    channel_axis, per_channel, noise, threads, progress, log
         As for `estimate_psf`.
 
     Returns
@@ -103,7 +102,6 @@ def estimate_psf_grid(
             per_channel=per_channel,
             noise=noise,
             threads=threads,
-            planning=planning,
             progress=None if progress is None else lambda fraction: progress(step + fraction / (rows * columns)),
             log=log,
         )

@@ -713,7 +713,6 @@ static const char *_learn(estimate_t *e, const dcv_image *sample)
   _core_params(p, &core);
   core.noise = _known(p->noise); // 0: measured on this sample
   core.gradient = core.edge = 0.0f;
-  core.planning = 0; // many sizes, each used for a moment
   dcv_psf psf = { .data = values };
   dcv_status status = DCV_OK;
   if(e->psf_wanted)

@@ -134,18 +134,19 @@ void dcv_blind_resize_psf(const float *k, int n, double zoom, int size, float *o
 
 /* ---- levels ---------------------------------------------------------------------------------------------------------------------- */
 
-void dcv_blind_level_layout(dcv_blind_level *level, int width, int height, int size, double zoom)
+void dcv_blind_level_layout(dcv_blind_level *level, int width, int height, int size, double zoom, int planes)
 {
-  *level = (dcv_blind_level){ .width = (int)(width * zoom + 0.5), .height = (int)(height * zoom + 0.5), .size = size, .zoom = zoom };
+  *level = (dcv_blind_level){ .planes = planes, .width = (int)(width * zoom + 0.5), .height = (int)(height * zoom + 0.5), .size = size,
+                              .zoom = zoom };
   const int twice = dcv_fft_fast_size(2 * size);
   dcv_fft_layout(&level->fft, dcv_fft_fast_size(level->width + size + 7), dcv_fft_fast_size(level->height + size + 7));
   dcv_fft_layout(&level->small, twice, twice);
 }
 
-dcv_status dcv_blind_level_init(dcv_blind_level *level, int planning)
+dcv_status dcv_blind_level_init(dcv_blind_level *level)
 {
-  DCV_TRY(dcv_fft_init(&level->fft, level->fft.width, level->fft.height, planning));
-  const dcv_status status = dcv_fft_init(&level->small, level->small.width, level->small.height, planning);
+  DCV_TRY(dcv_fft_init(&level->fft, level->fft.width, level->fft.height, 0));
+  const dcv_status status = dcv_fft_init(&level->small, level->small.width, level->small.height, 0);
   if(status != DCV_OK) dcv_fft_clear(&level->fft);
   return status;
 }
@@ -167,28 +168,33 @@ void dcv_blind_level_clear(dcv_blind_level *level)
 
 size_t dcv_blind_level_floats(const dcv_blind_level *level)
 {
-  return 4 * level->fft.plane + dcv_round_floats(2 * level->fft.columns) + dcv_round_floats(level->fft.stride) + 2 * dcv_round_floats(level->fft.height);
+  return 4 * level->planes * level->fft.plane + dcv_round_floats(2 * level->fft.columns) + dcv_round_floats(level->fft.stride) + 2 * dcv_round_floats(level->fft.height);
 }
 
 void dcv_blind_level_use(dcv_blind_level *level, float *memory)
 {
-  const size_t plane = level->fft.plane;
-  level->filled = memory, level->Y = memory + plane;
-  level->slope_x = memory + 2 * plane, level->slope_y = memory + 3 * plane;
-  level->dx = memory + 4 * plane, level->dy = level->dx + dcv_round_floats(2 * level->fft.columns);
+  const size_t planes = level->planes * level->fft.plane;
+  level->filled = memory, level->Y = memory + planes;
+  level->slope_x = memory + 2 * planes, level->slope_y = memory + 3 * planes;
+  level->dx = memory + 4 * planes, level->dy = level->dx + dcv_round_floats(2 * level->fft.columns);
   level->across = level->dy + dcv_round_floats(level->fft.height), level->down = level->across + dcv_round_floats(level->fft.stride);
 }
 
-size_t dcv_blind_work_floats(const dcv_blind_level *finest)
+static size_t row_floats(const dcv_blind_level *level)
 {
-  return 4 * finest->fft.plane + dcv_round_floats(4 * (size_t)finest->fft.stride) + 2 * finest->small.plane;
+  return dcv_round_floats((4 * level->planes + 1) * (size_t)level->fft.stride);
 }
 
-void dcv_blind_work_use(dcv_blind_work *work, const dcv_blind_level *finest, float *memory)
+size_t dcv_blind_work_floats(const dcv_blind_level *largest)
 {
-  const size_t plane = finest->fft.plane;
-  *work = (dcv_blind_work){ memory, memory + plane, memory + 2 * plane, memory + 3 * plane, memory + 4 * plane, NULL };
-  work->small = work->rows + dcv_round_floats(4 * (size_t)finest->fft.stride);
+  return (3 * largest->planes + 1) * largest->fft.plane + row_floats(largest) + 2 * largest->small.plane;
+}
+
+void dcv_blind_work_use(dcv_blind_work *work, const dcv_blind_level *largest, float *memory)
+{
+  const size_t plane = largest->fft.plane, planes = largest->planes * plane;
+  *work = (dcv_blind_work){ .x = memory, .a = memory + planes, .kept = memory + 2 * planes, .b = memory + 3 * planes, .rows = memory + 3 * planes + plane };
+  work->small = work->rows + row_floats(largest);
 }
 
 /* Weights of `count` places, of which the first `inside` are in the window, for a PSF of `size`: 0 within half of it of the frame, then a raised cosine as
@@ -238,18 +244,22 @@ DCV_SIMD static void slopes(const dcv_blind_level *level, const float *restrict 
 void dcv_blind_level_prepare(dcv_blind_level *level, float *rows)
 {
   const dcv_fft *fft = &level->fft;
-  dcv_boundary_extend(fft, level->filled, level->width, level->height, 0, 0);
-  memcpy(level->Y, level->filled, sizeof(float) * fft->plane);
-  dcv_fft_forward(fft, level->Y);
   taper(level->across, (int)fft->stride, level->width, level->size);
   taper(level->down, fft->height, level->height, level->size);
   double across = 0.0, down = 0.0;
   for(int j = 0; j < level->width; j++) across += level->across[j] * level->across[j];
   for(int i = 0; i < level->height; i++) down += level->down[i] * level->down[i];
   level->area = (float)(across * down);
-  slopes(level, level->filled, level->slope_x, level->slope_y);
-  dcv_fft_forward(fft, level->slope_x);
-  dcv_fft_forward(fft, level->slope_y);
+  for(int c = 0; c < level->planes; c++)
+  {
+    const size_t at = c * fft->plane;
+    dcv_boundary_extend(fft, level->filled + at, level->width, level->height, 0, 0);
+    memcpy(level->Y + at, level->filled + at, sizeof(float) * fft->plane);
+    dcv_fft_forward(fft, level->Y + at);
+    slopes(level, level->filled + at, level->slope_x + at, level->slope_y + at);
+    dcv_fft_forward(fft, level->slope_x + at);
+    dcv_fft_forward(fft, level->slope_y + at);
+  }
   dcv_otf_difference(fft->width, fft->columns, rows);
   for(int j = 0; j < fft->columns; j++) level->dx[2 * j] = level->dx[2 * j + 1] = rows[j];
   dcv_otf_difference(fft->height, fft->height, level->dy);
@@ -258,8 +268,8 @@ void dcv_blind_level_prepare(dcv_blind_level *level, float *rows)
 
 /* ---- step 1 ---------------------------------------------------------------------------------------------------------------------- */
 
-/* a <- conj(K) Y, b <- |K|^2 (twice, for real and imaginary part) from a = K. */
-DCV_SIMD static void data_terms(const dcv_fft *fft, const float *restrict Y, float *restrict a, float *restrict b)
+/* a <- conj(K) Y. */
+DCV_SIMD static void correlate_data(const dcv_fft *fft, const float *restrict K, const float *restrict Y, float *restrict a)
 {
   for(int i = 0; i < fft->height; i++)
   {
@@ -267,28 +277,47 @@ DCV_SIMD static void data_terms(const dcv_fft *fft, const float *restrict Y, flo
     for(int j = 0; j < fft->columns; j++)
     {
       const size_t at = row + 2 * j;
-      const float kr = a[at], ki = a[at + 1];
-      b[at] = b[at + 1] = kr * kr + ki * ki;
-      a[at] = kr * Y[at] + ki * Y[at + 1];
-      a[at + 1] = kr * Y[at + 1] - ki * Y[at];
+      a[at] = K[at] * Y[at] + K[at + 1] * Y[at + 1];
+      a[at + 1] = K[at] * Y[at + 1] - K[at + 1] * Y[at];
     }
   }
 }
 
-/* Gradient of a row and the one below it, 0 where shorter than sqrt(least). gx has one value more in front, that of the last column. */
-DCV_SIMD static void edge_row(const float *restrict x, const float *restrict below, int width, float least, float *restrict gx, float *restrict gy)
+/* K <- |K|^2 (twice, for real and imaginary part). */
+DCV_SIMD static void squared(const dcv_fft *fft, float *K)
 {
-  for(int j = 0; j < width - 1; j++)
+  for(int i = 0; i < fft->height; i++)
   {
-    const float h = x[j + 1] - x[j], v = below[j] - x[j];
-    const bool keep = h * h + v * v >= least;
-    gx[j + 1] = keep ? h : 0.0f;
-    gy[j] = keep ? v : 0.0f;
+    const size_t row = (size_t)i * fft->stride;
+    for(int j = 0; j < fft->columns; j++)
+    {
+      const size_t at = row + 2 * j;
+      K[at] = K[at + 1] = K[at] * K[at] + K[at + 1] * K[at + 1];
+    }
   }
-  const float h = x[0] - x[width - 1], v = below[width - 1] - x[width - 1];
-  const bool keep = h * h + v * v >= least;
-  gx[0] = gx[width] = keep ? h : 0.0f;
-  gy[width - 1] = keep ? v : 0.0f;
+}
+
+/* Gradient of a row and the one below it; its square is added to power. gx has one value more in front, for the last column's. */
+DCV_SIMD static void gradient_row(const float *restrict x, const float *restrict below, int width, float *restrict gx, float *restrict gy, float *restrict power)
+{
+  for(int j = 0; j < width - 1; j++) gx[j + 1] = x[j + 1] - x[j];
+  gx[width] = x[0] - x[width - 1];
+  for(int j = 0; j < width; j++)
+  {
+    gy[j] = below[j] - x[j];
+    power[j] += gx[j + 1] * gx[j + 1] + gy[j] * gy[j];
+  }
+}
+
+/* 0 where power is less than `least`. */
+DCV_SIMD static void keep_row(const float *restrict power, int width, float least, float *restrict gx, float *restrict gy)
+{
+  for(int j = 0; j < width; j++)
+  {
+    gx[j + 1] = power[j] >= least ? gx[j + 1] : 0.0f;
+    gy[j] = power[j] >= least ? gy[j] : 0.0f;
+  }
+  gx[0] = gx[width];
 }
 
 DCV_SIMD static void divergence_row(const float *restrict gx, const float *restrict gy, const float *restrict above, int width, float *restrict out)
@@ -296,21 +325,31 @@ DCV_SIMD static void divergence_row(const float *restrict gx, const float *restr
   for(int j = 0; j < width; j++) out[j] = gx[j] - gx[j + 1] + (above[j] - gy[j]);
 }
 
-/* x <- D*g, g the gradient of x where its square is at least `least`, 0 elsewhere; row by row in place. rows: four rows. */
-static void edges(const dcv_fft *fft, float *x, float least, float *rows)
+/* x <- D*g, g the gradient of x where its square, summed over the planes, is at least `least`, 0 elsewhere; row by row in place. rows: as in the work. */
+static void edges(const dcv_blind_level *level, float *x, float least, float *rows)
 {
-  const int width = fft->width, height = fft->height;
-  const size_t stride = fft->stride;
-  float *const first = rows, *const gx = rows + stride, *gy = rows + 2 * stride, *above = rows + 3 * stride;
-  memcpy(first, x, sizeof(float) * width);
-  edge_row(x + (height - 1) * stride, first, width, least, gx, above);
-  for(int i = 0; i < height; i++)
+  const dcv_fft *fft = &level->fft;
+  const int width = fft->width, height = fft->height, planes = level->planes;
+  const size_t stride = fft->stride, plane = fft->plane;
+  enum { FIRST, GX, GY, ABOVE };
+  float *row[3][4], *const power = rows + 4 * planes * stride;
+  for(int c = 0; c < planes; c++)
+    for(int r = 0; r < 4; r++) row[c][r] = rows + (4 * c + r) * stride;
+  for(int c = 0; c < planes; c++) memcpy(row[c][FIRST], x + c * plane, sizeof(float) * width);
+  for(int i = -1; i < height; i++) /* the last row, for its gradient alone, then all */
   {
-    float *const row = x + i * stride;
-    edge_row(row, i + 1 < height ? row + stride : first, width, least, gx, gy);
-    divergence_row(gx, gy, above, width, row);
-    float *const swap = above;
-    above = gy, gy = swap;
+    const size_t at = (i < 0 ? height - 1 : i) * stride;
+    const bool last = i < 0 || i == height - 1;
+    memset(power, 0, sizeof(float) * width);
+    for(int c = 0; c < planes; c++)
+      gradient_row(x + c * plane + at, last ? row[c][FIRST] : x + c * plane + at + stride, width, row[c][GX], row[c][GY], power);
+    for(int c = 0; c < planes; c++)
+    {
+      keep_row(power, width, least, row[c][GX], row[c][GY]);
+      if(i >= 0) divergence_row(row[c][GX], row[c][GY], row[c][ABOVE], width, x + c * plane + at);
+      float *const swap = row[c][ABOVE];
+      row[c][ABOVE] = row[c][GY], row[c][GY] = swap;
+    }
   }
 }
 
@@ -346,15 +385,20 @@ static float sharpen(const dcv_blind_level *level, const dcv_blind_work *work, c
     while(beta < beta_max) beta *= 2.0f;
     return beta / 2.0f;
   }
-  transfer(fft, k, n, 1.0f, work->a);
-  data_terms(fft, level->Y, work->a, work->b);
-  memcpy(work->x, level->filled, sizeof(float) * fft->plane);
+  const size_t planes = level->planes * fft->plane;
+  transfer(fft, k, n, 1.0f, work->b);
+  for(size_t c = 0; c < planes; c += fft->plane) correlate_data(fft, work->b, level->Y + c, work->a + c);
+  squared(fft, work->b);
+  memcpy(work->x, level->filled, sizeof(float) * planes);
   for(; beta < beta_max; beta *= 2.0f)
   {
-    edges(fft, work->x, lam / beta, work->rows);
-    dcv_fft_forward(fft, work->x);
-    divide(fft, work->a, work->b, level->dx, level->dy, beta, work->x);
-    dcv_fft_inverse(fft, work->x);
+    edges(level, work->x, lam / beta, work->rows);
+    for(size_t c = 0; c < planes; c += fft->plane)
+    {
+      dcv_fft_forward(fft, work->x + c);
+      divide(fft, work->a + c, work->b, level->dx, level->dy, beta, work->x + c);
+      dcv_fft_inverse(fft, work->x + c);
+    }
   }
   return beta / 2.0f;
 }
@@ -447,13 +491,27 @@ static void project(const dcv_blind_level *level, const dcv_blind_work *work, fl
   dcv_blind_clean(k, n, prune);
 }
 
+/* sum += plane. */
+DCV_SIMD static void add(const dcv_fft *fft, const float *restrict plane, float *restrict sum)
+{
+  for(size_t i = 0; i < fft->plane; i++) sum[i] += plane[i];
+}
+
 void dcv_blind_psf(const dcv_blind_level *level, const dcv_blind_work *work, float *k, int n)
 {
   const dcv_fft *fft = &level->fft;
-  slopes(level, work->x, work->a, work->b);
-  dcv_fft_forward(fft, work->a);
-  dcv_fft_forward(fft, work->b);
-  correlations(fft, level->slope_x, level->slope_y, work->a, work->b);
+  const size_t plane = fft->plane;
+  for(int c = 0; c < level->planes; c++)
+  {
+    float *const gx = c == 0 ? work->a : work->a + plane, *const gy = c == 0 ? work->b : work->a + 2 * plane;
+    slopes(level, work->x + c * plane, gx, gy);
+    dcv_fft_forward(fft, gx);
+    dcv_fft_forward(fft, gy);
+    correlations(fft, level->slope_x + c * plane, level->slope_y + c * plane, gx, gy);
+    if(c == 0) continue;
+    add(fft, gx, work->a);
+    add(fft, gy, work->b);
+  }
   dcv_fft_inverse(fft, work->a);
   dcv_fft_inverse(fft, work->b);
   project(level, work, k, n, GAMMA, 0.0f, STEPS, PRUNE);
@@ -495,18 +553,26 @@ void dcv_blind_fit(const dcv_blind_level *level, const dcv_blind_work *work, flo
 {
   const dcv_fft *fft = &level->fft;
   const float scale = 1.0f / ((float)fft->width * fft->height);
-  memcpy(work->a, work->x, sizeof(float) * fft->plane);
-  dcv_fft_forward(fft, work->a);
-  memcpy(work->b, level->Y, sizeof(float) * fft->plane);
-  whiten(fft, level->dx, level->dy, quarters, work->a);
-  whiten(fft, level->dx, level->dy, quarters, work->b);
-  dcv_fft_inverse(fft, work->a);
-  dcv_fft_inverse(fft, work->b);
-  weigh(level, scale, work->a);
-  weigh(level, scale, work->b);
-  dcv_fft_forward(fft, work->a);
-  dcv_fft_forward(fft, work->b);
-  correlate(fft, work->a, work->b);
+  const size_t plane = fft->plane;
+  for(int c = 0; c < level->planes; c++)
+  {
+    float *const x = c == 0 ? work->a : work->a + plane, *const y = c == 0 ? work->b : work->a + 2 * plane;
+    memcpy(x, work->x + c * plane, sizeof(float) * plane);
+    dcv_fft_forward(fft, x);
+    memcpy(y, level->Y + c * plane, sizeof(float) * plane);
+    whiten(fft, level->dx, level->dy, quarters, x);
+    whiten(fft, level->dx, level->dy, quarters, y);
+    dcv_fft_inverse(fft, x);
+    dcv_fft_inverse(fft, y);
+    weigh(level, scale, x);
+    weigh(level, scale, y);
+    dcv_fft_forward(fft, x);
+    dcv_fft_forward(fft, y);
+    correlate(fft, x, y);
+    if(c == 0) continue;
+    add(fft, x, work->a);
+    add(fft, y, work->b);
+  }
   dcv_fft_inverse(fft, work->a);
   dcv_fft_inverse(fft, work->b);
   project(level, work, k, n, GAMMA_FIT, level->variance * level->area, STEPS_FIT, prune);
@@ -601,42 +667,56 @@ float dcv_blind_rounds(const dcv_blind_level *level, const dcv_blind_work *work,
   return change;
 }
 
-/* Sum of (a + shift)^2 and number of b-gradients above `least`, over one row. */
-DCV_SIMD static void score_row(const float *restrict model, const float *restrict y, const float *restrict x, const float *restrict below, int count,
-                               float least, float *restrict square, int *restrict edges_found)
+/* Sum of (model - y)^2. */
+DCV_SIMD static float misfit_row(const float *restrict model, const float *restrict y, int count)
 {
   float sum = 0.0f;
-  int found = 0;
-  for(int j = 0; j < count; j++)
-  {
-    const float r = model[j] - y[j], h = x[j + 1] - x[j], v = below[j] - x[j];
-    sum += r * r;
-    found += h * h + v * v > least;
-  }
-  *square = sum, *edges_found = found;
+  for(int j = 0; j < count; j++) sum += (model[j] - y[j]) * (model[j] - y[j]);
+  return sum;
 }
 
-/* log(mean r^2 + weight share) away from the frame: r = k * x - y, share of gradients above sqrt(least). x in work->x. */
+/* power += |grad x|^2, one value more than count in x. */
+DCV_SIMD static void power_row(const float *restrict x, const float *restrict below, int count, float *restrict power)
+{
+  for(int j = 0; j < count; j++)
+  {
+    const float h = x[j + 1] - x[j], v = below[j] - x[j];
+    power[j] += h * h + v * v;
+  }
+}
+
+DCV_SIMD static int count_row(const float *restrict power, int count, float least)
+{
+  int found = 0;
+  for(int j = 0; j < count; j++) found += power[j] > least;
+  return found;
+}
+
+/* log(mean |r|^2 + weight share) away from the frame: r = k * x - y, share of the pixels with |grad x|^2 > least, both squares summed over the planes. x in
+ * work->x. */
 static double cost(const dcv_blind_level *level, const dcv_blind_work *work, const float *k, int n, float weight, float least)
 {
   const dcv_fft *fft = &level->fft;
-  const size_t stride = fft->stride;
+  const size_t stride = fft->stride, planes = level->planes * fft->plane;
   const int h = level->size / 2 + 2, across = level->width - 2 * h, down = level->height - 2 * h;
   if(across < 1 || down < 1) return 0.0;
   transfer(fft, k, n, 1.0f / ((float)fft->width * fft->height), work->a);
-  memcpy(work->b, work->x, sizeof(float) * fft->plane);
-  dcv_fft_forward(fft, work->b);
-  dcv_convolution_multiply(fft, work->a, work->b, work->b);
-  dcv_fft_inverse(fft, work->b);
   double square = 0.0;
+  for(size_t c = 0; c < planes; c += fft->plane)
+  {
+    memcpy(work->b, work->x + c, sizeof(float) * fft->plane);
+    dcv_fft_forward(fft, work->b);
+    dcv_convolution_multiply(fft, work->a, work->b, work->b);
+    dcv_fft_inverse(fft, work->b);
+    for(int i = h; i < h + down; i++) square += misfit_row(work->b + i * stride + h, level->filled + c + i * stride + h, across);
+  }
   long found = 0;
   for(int i = h; i < h + down; i++)
   {
     const size_t row = i * stride + h;
-    float row_square;
-    int row_found;
-    score_row(work->b + row, level->filled + row, work->x + row, work->x + row + stride, across, least, &row_square, &row_found);
-    square += row_square, found += row_found;
+    memset(work->rows, 0, sizeof(float) * across);
+    for(size_t c = row; c < planes; c += fft->plane) power_row(work->x + c, work->x + c + stride, across, work->rows);
+    found += count_row(work->rows, across, least);
   }
   const double pixels = (double)across * down;
   return log(square / pixels + weight * found / pixels + 1e-12);

@@ -27,16 +27,18 @@ typedef dcv_status dcv_blind_open(dcv_blind_device **device, int number, const d
 extern dcv_blind_open *const dcv_blind_backends[];
 extern const char *(*const dcv_blind_message)(void);
 
-/* One scale of the window: its data, their transforms, and what else does not change between rounds. */
+/* One scale of the window: its data, their transforms, and what else does not change between rounds. Several planes, fft.plane floats apart, share one PSF:
+ * a gradient is kept in all of them or in none, and step 2 and the misfits sum over them. */
 struct dcv_blind_level {
   dcv_fft fft, small; /* of the window; of twice the PSF */
+  int planes;         /* 1 or 3 */
   int width, height;  /* of the window */
   int size;           /* of the largest PSF at this scale */
   double zoom;        /* pixels of this scale in a pixel of the window's own */
   float *filled;      /* the window, continued periodically */
   float *Y, *slope_x, *slope_y; /* spectra of it and of its gradient, weighted as in step 2 */
   float *dx, *dy;     /* |D|^2 = dx + dy; each value of dx twice, for real and imaginary part */
-  float variance;     /* of its noise, for dcv_blind_fit; 0 unless the caller sets it */
+  float variance;     /* of its noise, its planes' sum, for dcv_blind_fit; 0 unless the caller sets it */
   float area;         /* sum of the squared weights of step 2 */
   float *across, *down; /* weight of a column and of a row in step 2: 0 at the frame, 1 inside */
   dcv_blind_device *device; /* or NULL */
@@ -44,8 +46,9 @@ struct dcv_blind_level {
 
 /* Memory of one thread. */
 typedef struct dcv_blind_work {
-  float *x, *a, *b, *kept; /* planes of the largest level */
-  float *rows;      /* four rows */
+  float *x, *a, *kept; /* as many planes as the largest level has, of its size */
+  float *b;         /* one of them */
+  float *rows;      /* four rows for each plane, and one */
   float *small;     /* two planes of the largest small transform */
 } dcv_blind_work;
 
@@ -53,22 +56,24 @@ typedef struct dcv_blind_work {
 int dcv_blind_schedule(int size, int sizes[DCV_BLIND_SCALES], double zooms[DCV_BLIND_SCALES]);
 
 /* Sizes of a level for a window of width x height, without its plans and memory. */
-void dcv_blind_level_layout(dcv_blind_level *level, int width, int height, int size, double zoom);
-/* Plans. Its failures leave nothing behind. */
-dcv_status dcv_blind_level_init(dcv_blind_level *level, int planning);
+void dcv_blind_level_layout(dcv_blind_level *level, int width, int height, int size, double zoom, int planes);
+/* Plans, not measured: that would hardly pay, and measured plans differ in the last bits, which the search can turn into another PSF. Its failures leave
+ * nothing behind. */
+dcv_status dcv_blind_level_init(dcv_blind_level *level);
 void dcv_blind_level_clear(dcv_blind_level *level);
 size_t dcv_blind_level_floats(const dcv_blind_level *level);
-/* Gives step 1 of a level, with its plans and memory, to the backend if it is large enough for that to pay. */
+/* Gives step 1 of a level of one plane, with its plans and memory, to the backend if it is large enough for that to pay. */
 void dcv_blind_level_offload(dcv_blind_level *level, const dcv_params *params, const dcv_callbacks *callbacks);
 /* Hands out `memory`, DCV_ALIGN-aligned. */
 void dcv_blind_level_use(dcv_blind_level *level, float *memory);
-/* Everything derived from level->filled, whose first width x height pixels are the caller's. */
+/* Everything derived from level->filled, whose first width x height pixels of each plane are the caller's. rows: those of the work. */
 void dcv_blind_level_prepare(dcv_blind_level *level, float *rows);
 
-size_t dcv_blind_work_floats(const dcv_blind_level *finest);
-void dcv_blind_work_use(dcv_blind_work *work, const dcv_blind_level *finest, float *memory);
+/* largest: the level with the most planes of the largest size. */
+size_t dcv_blind_work_floats(const dcv_blind_level *largest);
+void dcv_blind_work_use(dcv_blind_work *work, const dcv_blind_level *largest, float *memory);
 
-/* The window (width x height, rows `stride` apart) at level->zoom, into level->filled. scratch: width times the level's height. */
+/* A plane of the window (width x height, rows `stride` apart) at level->zoom, into the first of level->filled. scratch: width times the level's height. */
 void dcv_blind_resize(const float *window, int width, int height, size_t stride, dcv_blind_level *level, float *scratch);
 /* k on a grid `zoom` times finer, cropped or padded to size x size: bilinear, sum 1. */
 void dcv_blind_resize_psf(const float *k, int n, double zoom, int size, float *out);
@@ -84,8 +89,8 @@ void dcv_blind_fit(const dcv_blind_level *level, const dcv_blind_work *work, flo
  * after each round; NULL allowed. */
 float dcv_blind_rounds(const dcv_blind_level *level, const dcv_blind_work *work, float *k, int n, float *lam, int count, float decay, float floor,
                        bool (*stop)(void *user), void *user);
-/* How badly k explains the window by a sharp picture with few gradients: the sum over two weights lam of log(mean r^2 + 4 lam share), r = k * x - y, x from
- * step 1, share of the pixels with a gradient, all away from the frame. Too narrow a PSF leaves many gradients or a residual, too wide a one adds those of
+/* How badly k explains the window by a sharp picture with few gradients: the sum over two weights lam of log(mean |r|^2 + 4 lam share), r = k * x - y, x
+ * from step 1, share of the pixels with a gradient, all away from the frame. Too narrow a PSF leaves many gradients or a residual, too wide a one adds those of
  * its ringing. 0 for a window that is all frame. */
 double dcv_blind_energy(const dcv_blind_level *level, const dcv_blind_work *work, const float *k, int n);
 /* A cheaper energy of one weight for PSFs that are close to each other; work->x becomes its sharp estimate. The shorter continuation leaves more of the

@@ -9,6 +9,9 @@
  *      dcv_blind_trial;
  *   3. the lowest energy among these wins, if it is lower than the delta's.
  *
+ * All this sees one plane, the luminance. Channels with white noise of their own say more (load_window): then the plane is their mean, which has less noise,
+ * and in 2 the settling and the walks see two chroma planes beside it.
+ *
  * The size given is what is expected: where the best start presses against its square at half the resolution, all begin again in a larger one.
  *
  * Threads share out the scales, starts and scores; each is computed by one thread alone, so the bits do not depend on their number.
@@ -21,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define OWN_NOISE 1.4     /* chroma noise that the high-pass sees so much more of, at most, with its taps two pixels apart, is white */
 #define CONTRAST 0.2      /* standard deviation the window is scaled to; the weights refer to it */
 #define LAM_DECAY 1.15f   /* divisor per round */
 #define LAM_FINE 1e-4     /* floor */
@@ -64,6 +68,8 @@ typedef struct estimation {
   const dcv_callbacks *callbacks;
   int threads, size, levels, channels;
   dcv_blind_level level[DCV_BLIND_SCALES];
+  dcv_blind_level colour; /* the finest one once more, with chroma; three channels only */
+  bool coloured;          /* it says more than the finest one */
   float *memory;          /* one block: the window, the levels, the threads */
   float *gray;            /* the window, width x height, without gaps */
   float *thread_memory;
@@ -88,11 +94,17 @@ static dcv_status lay_out(estimation *e, const dcv_params *params, int width, in
   e->floats = dcv_round_floats((size_t)width * height);
   for(int i = 0; i < e->levels; i++)
   {
-    dcv_blind_level_layout(&e->level[i], width, height, sizes[i], zooms[i]);
+    dcv_blind_level_layout(&e->level[i], width, height, sizes[i], zooms[i], 1);
     e->floats += dcv_blind_level_floats(&e->level[i]);
   }
+  e->colour = e->level[e->levels - 1];
+  if(e->channels == 3)
+  {
+    e->colour.planes = 3;
+    e->floats += dcv_blind_level_floats(&e->colour);
+  }
   e->threads = DCV_MIN(dcv_threads(params->threads), CANDIDATES);
-  e->thread_floats = dcv_blind_work_floats(&e->level[e->levels - 1]);
+  e->thread_floats = dcv_blind_work_floats(&e->colour);
   e->floats += e->threads * e->thread_floats;
   return DCV_OK;
 }
@@ -141,16 +153,17 @@ static float select_value(float *values, long count, long k)
   return values[k];
 }
 
-/* Standard deviation of white noise: median absolute response to [1 -2 1] x [1 -2 1], norm 6 (Immerkaer, CVIU 64(2), 1996, with the median in place of
- * the mean). Responses with an unknown pixel do not count. scratch: width x height floats. */
-static double noise_level(const float *y, int width, int height, float *scratch)
+/* Standard deviation of white noise: median absolute response to [1 -2 1] x [1 -2 1], taps `step` pixels apart, norm 6 (Immerkaer, CVIU 64(2), 1996, with
+ * the median in place of the mean). Responses with an unknown pixel do not count. scratch: width x height floats. */
+static double noise_level(const float *y, int width, int height, int step, float *scratch)
 {
   long count = 0;
-  for(int i = 0; i < height - 2; i++)
-    for(int j = 0; j < width - 2; j++)
+  for(int i = 0; i < height - 2 * step; i++)
+    for(int j = 0; j < width - 2 * step; j++)
     {
-      const float *a = y + (size_t)i * width + j, *b = a + width, *c = b + width;
-      const float r = fabsf((a[0] - 2.0f * a[1] + a[2]) - 2.0f * (b[0] - 2.0f * b[1] + b[2]) + (c[0] - 2.0f * c[1] + c[2]));
+      const float *a = y + (size_t)i * width + j, *b = a + step * width, *c = b + step * width;
+      const int d = step, f = 2 * step;
+      const float r = fabsf((a[0] - 2.0f * a[d] + a[f]) - 2.0f * (b[0] - 2.0f * b[d] + b[f]) + (c[0] - 2.0f * c[d] + c[f]));
       if(isfinite(r)) scratch[count++] = r;
     }
   if(count == 0) return 0.0;
@@ -178,7 +191,7 @@ static double load(estimation *e, const dcv_image *window, const float *weights,
   dcv_blind_level *const finest = &e->level[e->levels - 1];
   const int width = window->width, height = window->height;
   mix(window, weights, e->channels, e->gray);
-  if(*noise <= 0.0) *noise = noise_level(e->gray, width, height, e->thread_memory);
+  if(*noise <= 0.0) *noise = noise_level(e->gray, width, height, 1, e->thread_memory);
   const size_t stride = finest->fft.stride;
   for(int y = 0; y < height; y++) memcpy(finest->filled + y * stride, e->gray + (size_t)y * width, sizeof(float) * width);
   const long holes = dcv_boundary_fill_holes(&finest->fft, finest->filled, width, height, e->thread_memory);
@@ -219,7 +232,7 @@ static bool step(void *user)
 static dcv_blind_work work_of(const estimation *e)
 {
   dcv_blind_work work;
-  dcv_blind_work_use(&work, &e->level[e->levels - 1], e->thread_memory + dcv_thread() * e->thread_floats);
+  dcv_blind_work_use(&work, &e->colour, e->thread_memory + dcv_thread() * e->thread_floats);
   return work;
 }
 
@@ -279,11 +292,10 @@ typedef struct ranking {
 } ranking;
 
 /* Tries k; what it leaves in work->x is kept when k becomes the best. */
-static void consider(const estimation *e, const dcv_blind_work *work, ranking *best, const float *k)
+static void consider(const estimation *e, const dcv_blind_level *level, const dcv_blind_work *work, ranking *best, const float *k)
 {
-  const dcv_blind_level *finest = &e->level[e->levels - 1];
   const size_t bytes = sizeof(float) * e->size * e->size;
-  const double cost = dcv_blind_trial(finest, work, k, e->size, e->lam_trial);
+  const double cost = dcv_blind_trial(level, work, k, e->size, e->lam_trial);
   int place = BEST;
   while(place > 0 && cost < best->cost[place - 1]) place--;
   if(place == BEST) return;
@@ -294,28 +306,27 @@ static void consider(const estimation *e, const dcv_blind_work *work, ranking *b
   }
   memcpy(best->k[place], k, bytes);
   best->cost[place] = cost;
-  if(place == 0) memcpy(work->kept, work->x, sizeof(float) * finest->fft.plane);
+  if(place == 0) memcpy(work->kept, work->x, sizeof(float) * level->planes * level->fft.plane);
 }
 
-/* k becomes the PSF of least cost met on walks of the alternation from it; returns that cost. */
-static double polish(estimation *e, float *k)
+/* k becomes the PSF of least cost met on walks of the alternation from it at a full-sized level. */
+static void polish(estimation *e, const dcv_blind_level *level, float *k)
 {
-  const dcv_blind_level *finest = &e->level[e->levels - 1];
   const dcv_blind_work work = work_of(e);
   const size_t bytes = sizeof(float) * e->size * e->size;
   ranking best = { 0 };
   for(int i = 0; i < BEST; i++) best.cost[i] = HUGE_VAL;
-  consider(e, &work, &best, k);
+  consider(e, level, &work, &best, k);
   for(int pass = 0; pass < PASSES && !stopped(e); pass++)
   {
     for(int w = 0; w < COUNT(WALKS) && !stopped(e); w++)
     {
       memcpy(k, best.k[0], bytes);
-      memcpy(work.x, work.kept, sizeof(float) * finest->fft.plane);
+      memcpy(work.x, work.kept, sizeof(float) * level->planes * level->fft.plane);
       for(int round = 0; round < WALK_ROUNDS && !stopped(e); round++)
       {
-        dcv_blind_fit(finest, &work, k, e->size, WALKS[w].quarters, WALKS[w].prune);
-        consider(e, &work, &best, k);
+        dcv_blind_fit(level, &work, k, e->size, WALKS[w].quarters, WALKS[w].prune);
+        consider(e, level, &work, &best, k);
         step(e);
       }
     }
@@ -323,11 +334,10 @@ static double polish(estimation *e, float *k)
     for(int b = 0; b < BEST; b++)
       for(int i = 0; i < e->size * e->size; i++) k[i] += best.k[b][i];
     dcv_blind_clean(k, e->size, PRUNE);
-    consider(e, &work, &best, k);
+    consider(e, level, &work, &best, k);
     step(e);
   }
   memcpy(k, best.k[0], bytes);
-  return best.cost[0];
 }
 
 static double tried(const estimation *e, const dcv_blind_work *work, int family, const double a[3])
@@ -468,6 +478,7 @@ static bool presses(const estimation *e, const candidate *best)
 static int compete(estimation *e, float floor, const int kept[])
 {
   const int middle = middle_of(e);
+  const dcv_blind_level *const finest = &e->level[e->levels - 1], *const last = e->coloured ? &e->colour : finest;
   int best = 0;
 #pragma omp parallel num_threads(e->threads)
   {
@@ -476,6 +487,12 @@ static int compete(estimation *e, float floor, const int kept[])
     {
       prepare(e, i);
       step(e);
+    }
+#pragma omp single
+    if(e->coloured)
+    {
+      const dcv_blind_work work = work_of(e);
+      dcv_blind_level_prepare(&e->colour, work.rows);
     }
 #pragma omp for schedule(dynamic, 1)
     for(int r = 0; r < KEEP; r++)
@@ -492,8 +509,9 @@ static int compete(estimation *e, float floor, const int kept[])
       candidate *const own = &e->candidates[best];
       const dcv_blind_work work = work_of(e);
       float lam = LAM_SETTLE * e->lam_trial;
-      dcv_blind_rounds(&e->level[e->levels - 1], &work, own->k, e->size, &lam, SETTLE, 1.0f, lam, step, e);
-      const double cost = polish(e, own->k);
+      dcv_blind_rounds(last, &work, own->k, e->size, &lam, SETTLE, 1.0f, lam, step, e);
+      polish(e, last, own->k);
+      const double cost = dcv_blind_trial(finest, &work, own->k, e->size, e->lam_trial);
       own->size[own->scales - 1] = e->size;
       own->rounds[own->scales - 1] += SETTLE + PASSES * COUNT(WALKS) * WALK_ROUNDS;
       dcv_blind_centre(own->k, e->size);
@@ -508,11 +526,84 @@ static int compete(estimation *e, float floor, const int kept[])
   return best;
 }
 
-/* load() of the luminance. */
-static double load_luminance(estimation *e, const dcv_image *window, double *noise)
+/* The chroma planes s (R - B) / sqrt 2 and s (R - 2 G + B) / sqrt 6, s = 1 / sqrt 3, width x height each, into planes 1 and 2 of e->colour.Y. */
+static void chroma(const estimation *e, const dcv_image *window)
+{
+  const float a = 0.408248290f, b = 0.235702260f;
+  float *const first = e->colour.Y + e->colour.fft.plane, *const second = first + e->colour.fft.plane;
+  for(int y = 0; y < window->height; y++)
+    for(int x = 0; x < window->width; x++)
+    {
+      const float *p = window->data + y * window->row_stride + (ptrdiff_t)x * window->pixel_stride;
+      const size_t at = (size_t)y * window->width + x;
+      first[at] = a * (p[0] - p[2]);
+      second[at] = b * (p[0] - 2.0f * p[1] + p[2]);
+    }
+}
+
+/* Weight of a chroma plane of the colour level, the share of its mean squared gradient that is not noise; the plane is multiplied by it and by `scale`. */
+static double weigh_chroma(const estimation *e, int c, double noise, double scale)
+{
+  const dcv_blind_level *const level = &e->colour;
+  const size_t stride = level->fft.stride;
+  const int width = level->width, height = level->height;
+  const float *const from = level->Y + c * level->fft.plane;
+  float *const plane = level->filled + c * level->fft.plane;
+  for(int y = 0; y < height; y++) memcpy(plane + y * stride, from + (size_t)y * width, sizeof(float) * width);
+  dcv_boundary_fill_holes(&level->fft, plane, width, height, e->thread_memory);
+  double across = 0.0, down = 0.0;
+  for(int y = 0; y < height; y++)
+    for(int x = 0; x < width; x++)
+    {
+      const float *p = plane + y * stride + x;
+      const double h = x + 1 < width ? p[1] - p[0] : 0.0, v = y + 1 < height ? p[stride] - p[0] : 0.0;
+      across += h * h, down += v * v;
+    }
+  const double power = across / ((double)height * (width - 1)) + down / ((double)width * (height - 1));
+  const double weight = fmax(1.0 - 4.0 * noise * noise / fmax(power, 1e-30), 0.0);
+  for(int y = 0; y < height; y++)
+    for(int x = 0; x < width; x++) plane[y * stride + x] = (float)(plane[y * stride + x] * (weight * scale));
+  return weight;
+}
+
+/* load() of what most of the estimate sees, and for colour the planes of the last level.
+ * Demosaicing, resizing and coding leave noise that lacks the highest frequencies and chroma that is softer than the PSF. Where neither shows, that is where
+ * the high-pass of step 2 sees at most OWN_NOISE times the chroma noise that it sees with step 1, the planes are
+ *
+ *   (R + G + B) / 3,   w (R - B) / sqrt 6,   w (R - 2 G + B) / sqrt 18,   w = max(1 - 4 sigma^2 / mean |grad|^2, 0)
+ *
+ * an orthonormal turn over sqrt 3: white noise is the same in all three. Else, and for a grey picture, the luminance alone. */
+static double load_window(estimation *e, const dcv_image *window, double *noise)
 {
   static const float luminance[3][3] = { { 1.0f, 0.0f, 0.0f }, { 0.5f, 0.5f, 0.0f }, { 0.2126f, 0.7152f, 0.0722f } };
-  return load(e, window, luminance[e->channels - 1], noise);
+  static const float mean[3] = { 1.0f / 3.0f, 1.0f / 3.0f, 1.0f / 3.0f };
+  e->coloured = false;
+  if(e->channels < 3) return load(e, window, luminance[e->channels - 1], noise);
+  const size_t plane = e->colour.fft.plane;
+  double level[2], power[2] = { 0.0, 0.0 };
+  chroma(e, window);
+  for(int c = 0; c < 2; c++)
+    for(int step = 2; step >= 1; step--)
+    {
+      level[c] = noise_level(e->colour.Y + (c + 1) * plane, window->width, window->height, step, e->thread_memory);
+      power[step - 1] += level[c] * level[c];
+    }
+  if(!(power[1] > 0.0 && power[1] <= OWN_NOISE * OWN_NOISE * power[0])) return load(e, window, luminance[2], noise);
+  const bool given = *noise > 0.0;
+  if(given) *noise = level[0] = level[1] = *noise / sqrt(3.0);
+  const double scale = load(e, window, mean, noise);
+  if(scale <= 0.0) return scale;
+  double variance = *noise * *noise;
+  for(int c = 0; c < 2; c++)
+  {
+    const double weight = weigh_chroma(e, c + 1, level[c], scale);
+    variance += weight * level[c] * weight * level[c];
+    e->coloured |= weight > 0.0;
+  }
+  e->colour.variance = (float)(variance * scale * scale);
+  const int width = window->width;
+  for(int y = 0; y < window->height; y++) memcpy(e->colour.filled + y * e->colour.fft.stride, e->gray + (size_t)y * width, sizeof(float) * width);
+  return scale;
 }
 
 static void close_estimation(estimation *e)
@@ -528,10 +619,10 @@ static dcv_status plan_levels(estimation *e, const dcv_params *params, int to)
 {
   for(; e->planned < to; e->planned++)
   {
-    /* Coarse scales are over before planning pays. */
-    DCV_TRY(dcv_blind_level_init(&e->level[e->planned], e->planned == e->levels - 1 ? params->planning : 0));
+    DCV_TRY(dcv_blind_level_init(&e->level[e->planned]));
     dcv_blind_level_offload(&e->level[e->planned], params, e->callbacks);
   }
+  e->colour.fft = e->level[e->levels - 1].fft, e->colour.small = e->level[e->levels - 1].small;
   return DCV_OK;
 }
 
@@ -547,6 +638,11 @@ static dcv_status open_estimation(estimation *e, const dcv_params *params)
     dcv_blind_level_use(&e->level[i], next);
     next += dcv_blind_level_floats(&e->level[i]);
   }
+  if(e->channels == 3)
+  {
+    dcv_blind_level_use(&e->colour, next);
+    next += dcv_blind_level_floats(&e->colour);
+  }
   e->thread_memory = next, next += e->threads * e->thread_floats;
   e->candidates = (candidate *)next;
   return plan_levels(e, params, middle_of(e));
@@ -557,7 +653,7 @@ static dcv_status estimate(estimation *e, const dcv_params *params, const dcv_im
 {
   const size_t values = (size_t)e->size * e->size;
   double noise = params->noise;
-  const double scale = load_luminance(e, window, &noise);
+  const double scale = load_window(e, window, &noise);
   if(scale < 0.0) return DCV_ERROR_DATA;
   DCV_TRY(line_up(e, psf->channels));
   memset(e->fits, 0, sizeof(e->fits));
@@ -596,7 +692,7 @@ static dcv_status estimate(estimation *e, const dcv_params *params, const dcv_im
 #pragma omp parallel num_threads(1)
     {
       prepare(e, e->levels - 1);
-      polish(e, found[c]);
+      polish(e, &e->level[e->levels - 1], found[c]);
     }
     if(e->stop) return DCV_ERROR_CANCELLED;
   }
@@ -625,7 +721,7 @@ dcv_status dcv_estimate_size(const dcv_params *params, const dcv_image *window, 
   e.callbacks = callbacks;
   double noise = params->noise, scale = 0.0;
   dcv_status status = open_estimation(&e, params);
-  if(status == DCV_OK) scale = load_luminance(&e, window, &noise);
+  if(status == DCV_OK) scale = load_window(&e, window, &noise);
   if(status == DCV_OK) status = scale < 0.0 ? DCV_ERROR_DATA : line_up(&e, 1);
   int reach = 0;
   if(status == DCV_OK && scale > 0.0)

@@ -20,8 +20,8 @@ typedef struct { float *data; int32_t width, height, pixel_stride; ptrdiff_t row
 typedef struct { uint32_t struct_size; int32_t channels; float noise; int32_t threads, planning, blur; ...; } dcv_params;
 typedef struct { uint32_t struct_size; float confidence, noise; int32_t scales; int32_t scale_size[16], scale_rounds[16]; float scale_change[16]; double seconds; }
   dcv_estimate_result;
-typedef struct { dcv_fft fft, small; int width, height, size; double zoom; float *filled, *Y, *slope_x, *slope_y, *dx, *dy; float variance; ...; } dcv_blind_level;
-typedef struct { float *x, *a, *b, *kept, *rows, *small; } dcv_blind_work;
+typedef struct { dcv_fft fft, small; int planes, width, height, size; double zoom; float *filled, *Y, *slope_x, *slope_y, *dx, *dy; float variance; ...; } dcv_blind_level;
+typedef struct { float *x, *a, *kept, *b, *rows, *small; } dcv_blind_work;
 typedef struct { int width, height, halo, blend, gap, tiles_x, tiles_y, transform_width, transform_height; ...; } dcv_tiling;
 typedef struct { int x0, y0, x1, y1; ...; } dcv_tile;
 typedef struct { float white, margin; int rows, columns, stride; float common[21][21]; } dcv_highlight;
@@ -87,8 +87,8 @@ int dcv_params_init(dcv_params *params);
 int dcv_estimate_psf(const dcv_params *params, const dcv_image *window, int size, dcv_psf *psf, const void *callbacks, dcv_estimate_result *result);
 int dcv_estimate_size(const dcv_params *params, const dcv_image *window, int32_t *size, const void *callbacks);
 int dcv_blind_schedule(int size, int *sizes, double *zooms);
-void dcv_blind_level_layout(dcv_blind_level *level, int width, int height, int size, double zoom);
-int dcv_blind_level_init(dcv_blind_level *level, int planning);
+void dcv_blind_level_layout(dcv_blind_level *level, int width, int height, int size, double zoom, int planes);
+int dcv_blind_level_init(dcv_blind_level *level);
 void dcv_blind_level_clear(dcv_blind_level *level);
 size_t dcv_blind_level_floats(const dcv_blind_level *level);
 void dcv_blind_level_use(dcv_blind_level *level, float *memory);

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.ndimage
 import scipy.signal
 
 from pyref import blind, pyramid
@@ -42,6 +43,13 @@ def blurred(n: int, rows: int = 110, cols: int = 120, sigma: float = 0.002) -> n
     return (y + sigma * np.random.default_rng(1).normal(size=y.shape)).astype(np.float32)
 
 
+def coloured(n: int, rows: int = 110, cols: int = 120, sigma: float = 0.002) -> np.ndarray:
+    """`blurred` in three channels, each with edges and noise of its own."""
+    x = np.stack([scene(rows + n - 1, cols + n - 1) + 0.3 * scene(rows + n - 1, cols + n - 1, seed) for seed in (1, 2, 3)], -1)
+    y = scipy.signal.fftconvolve(x, arc(n)[..., None], "valid", axes=(0, 1))
+    return (y + sigma * np.random.default_rng(1).normal(size=y.shape)).astype(np.float32)
+
+
 def fast_size(n: int) -> int:
     return int(_ops.load().lib.dcv_fft_fast_size(n))
 
@@ -53,15 +61,18 @@ class Level:
         module = _ops.load()
         self.ffi, self.lib = module.ffi, module.lib
         self.level, self.work, finest = self.ffi.new("dcv_blind_level *"), self.ffi.new("dcv_blind_work *"), self.ffi.new("dcv_blind_level *")
-        rows, cols = y.shape
-        self.lib.dcv_blind_level_layout(finest, cols, rows, n, 1.0)
-        self.lib.dcv_blind_level_layout(self.level, cols, rows, n, zoom)
-        assert self.lib.dcv_blind_level_init(self.level, 0) == 0
+        rows, cols, planes = y.shape if y.ndim == 3 else (*y.shape, 1)
+        self.lib.dcv_blind_level_layout(finest, cols, rows, n, 1.0, planes)
+        self.lib.dcv_blind_level_layout(self.level, cols, rows, n, zoom, planes)
+        assert self.lib.dcv_blind_level_init(self.level) == 0
         self.kept = [self.floats(self.lib.dcv_blind_level_floats(self.level)), self.floats(self.lib.dcv_blind_work_floats(finest))]
         self.lib.dcv_blind_level_use(self.level, self.kept[0])
         self.lib.dcv_blind_work_use(self.work, finest, self.kept[1])
-        data = np.ascontiguousarray(y, np.float32)
-        self.lib.dcv_blind_resize(self.ffi.from_buffer("float[]", data), cols, rows, cols, self.level, self.work.x)
+        if planes == 1:
+            data = np.ascontiguousarray(y, np.float32)
+            self.lib.dcv_blind_resize(self.ffi.from_buffer("float[]", data), cols, rows, cols, self.level, self.work.x)
+        else:
+            self.planes(self.level.filled)[:rows, :cols] = y
         self.level.variance = variance
         self.lib.dcv_blind_level_prepare(self.level, self.work.rows)
 
@@ -71,9 +82,11 @@ class Level:
     def floats(self, count: int):
         return self.ffi.gc(self.lib.dcv_alloc_floats(count), self.lib.dcv_release)
 
-    def plane(self, pointer) -> np.ndarray:
-        fft = self.level.fft
-        return np.frombuffer(self.ffi.buffer(pointer, 4 * fft.plane), np.float32).reshape(fft.height, fft.stride)[:, : fft.width]
+    def planes(self, pointer) -> np.ndarray:
+        """(P, Q, C) at a pointer to this level's planes."""
+        fft, planes = self.level.fft, self.level.planes
+        every = np.frombuffer(self.ffi.buffer(pointer, 4 * planes * fft.plane), np.float32).reshape(planes, fft.plane)
+        return np.moveaxis(every[:, : fft.height * fft.stride].reshape(planes, fft.height, fft.stride)[..., : fft.width], 0, 2)
 
 
 def small(k: np.ndarray) -> tuple[np.ndarray, object]:
@@ -101,7 +114,7 @@ def test_window_is_resized(shape: tuple[int, int], zoom: float) -> None:
     y = scene(*shape)
     level = Level(y, 3, zoom)
     expected = pyramid.resize(y, zoom)
-    found = level.plane(level.level.filled)[: level.level.height, : level.level.width]
+    found = level.planes(level.level.filled)[: level.level.height, : level.level.width, 0]
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
@@ -170,25 +183,25 @@ def assert_same_psf(found: np.ndarray, wanted: np.ndarray) -> None:
     assert np.abs(found - wanted).sum() < 0.02
 
 
-@pytest.mark.parametrize(("n", "lam"), [(3, 0.1), (9, 0.01), (15, 1e-3)])
-def test_steps_and_energy(n: int, lam: float) -> None:
-    y = blurred(n)
+@pytest.mark.parametrize(("n", "lam", "picture"), [(3, 0.1, blurred), (9, 0.01, blurred), (15, 1e-3, blurred), (9, 0.01, coloured), (15, 1e-3, coloured)])
+def test_steps_and_energy(n: int, lam: float, picture) -> None:
+    y = picture(n)
     y = (y * blind.contrast(y)).astype(np.float64)
     level, reference = Level(y, n, variance=VARIANCE), blind.Scale(y, n, fast_size, VARIANCE)
     k = blind.draw("gaussian", np.log([n / 6, n / 6, 1]), n)
     level.lib.dcv_blind_sharp(level.level, level.work, small(k)[1], n, lam)
-    found, expected = level.plane(level.work.x).copy(), reference.sharp(k, lam)
+    found, expected = level.planes(level.work.x).copy(), reference.sharp(k, lam)
     # A gradient at the threshold may be kept by one and dropped by the other: few pixels, and those by little.
     assert np.quantile(np.abs(found - expected), 0.9) < 2e-3
     assert np.sqrt(np.mean((found - expected) ** 2)) < 5e-3
 
     out, pointer = small(k)
-    level.plane(level.work.x)[:] = expected
+    level.planes(level.work.x)[:] = expected
     level.lib.dcv_blind_psf(level.level, level.work, pointer, n)
     assert_same_psf(out, reference.psf(expected, k))
     for quarters in (0, 1, 2):
         out, pointer = small(k)
-        level.plane(level.work.x)[:] = expected
+        level.planes(level.work.x)[:] = expected
         level.lib.dcv_blind_fit(level.level, level.work, pointer, n, quarters, 0.03)
         assert_same_psf(out, reference.fit(expected, k, quarters, 0.03))
     assert level.lib.dcv_blind_trial(level.level, level.work, small(k)[1], n, 7e-4) == pytest.approx(reference.trial(k, 7e-4)[0], abs=5e-3)
@@ -198,11 +211,11 @@ def test_steps_and_energy(n: int, lam: float) -> None:
 def estimate(y: np.ndarray, n: int, room: int = 0):
     """(PSF, result) of the core, expecting size n; the PSF may grow to `room`."""
     module = _ops.load()
-    image, _kept = _ops.image_struct(y[..., None])
+    image, _kept = _ops.image_struct(y[..., None] if y.ndim == 2 else y)
     psf, data = _ops.psf_struct(np.zeros((max(n, room),) * 2))
     params, result = module.ffi.new("dcv_params *"), module.ffi.new("dcv_estimate_result *")
     module.lib.dcv_params_init(params)
-    params.channels, params.planning = 1, 0
+    params.channels, params.planning = 1 if y.ndim == 2 else 3, 0
     result.struct_size = module.ffi.sizeof("dcv_estimate_result")
     assert module.lib.dcv_estimate_psf(params, image, n, psf, module.ffi.NULL, result) == 0
     return data.ravel()[: psf.size**2].reshape(psf.size, psf.size), result
@@ -222,6 +235,37 @@ def test_whole_estimate(n: int) -> None:
     # Of the start that went furthest: another one would have changed otherwise. An island at the threshold that one alone drops counts twice: lost here,
     # and shared out among the rest. Measured up to 0.023.
     assert list(result.scale_change)[: result.scales] == pytest.approx([scale["change"] for scale in expected.scales], abs=2 * blind.ISLAND)
+
+
+def demosaiced(y: np.ndarray) -> np.ndarray:
+    """Every second pixel of a channel, the others interpolated."""
+    out = y.copy()
+    for c, (i, j) in enumerate(((0, 0), (0, 1), (1, 1))):
+        some = y[i::2, j::2, c]
+        out[..., c] = scipy.ndimage.zoom(some, (y.shape[0] / some.shape[0], y.shape[1] / some.shape[1]), order=1, grid_mode=True, mode="nearest")
+    return out
+
+
+def noisier(y: np.ndarray) -> np.ndarray:
+    return y + 0.05 * np.random.default_rng(2).normal(size=y.shape)
+
+
+def grey(y: np.ndarray) -> np.ndarray:
+    return y[..., [0, 0, 0]]
+
+
+@pytest.mark.parametrize(("made", "own"), [(np.copy, True), (noisier, True), (demosaiced, False), (grey, False)])
+def test_colour(made, own: bool) -> None:
+    """Chroma and the mean where the channels have noise of their own, else the luminance."""
+    y = made(coloured(9)).astype(np.float32)
+    y[3:5, 60:64] = np.nan
+    window = blind.load(y.astype(np.float64), None)
+    assert (window.colour is not None) == own
+    data, result = estimate(y, 9)
+    expected = blind.estimate(y.astype(np.float64), 9, largest=9, size_of=fast_size)
+    assert result.noise == pytest.approx(window.noise, rel=1e-4) == pytest.approx(expected.noise, rel=1e-4)
+    assert result.confidence == pytest.approx(expected.confidence, abs=0.03)
+    assert correlation(data, expected.psf) > 0.99
 
 
 @pytest.mark.parametrize(("size", "room", "expected"), [(7, 33, 15), (7, 11, 11), (7, 7, 7), (17, 33, 17)])

@@ -47,11 +47,11 @@ def test_estimate_resembles_the_truth(blurred: np.ndarray, psf: np.ndarray) -> N
 
 def test_size_is_found(blurred: np.ndarray, psf: np.ndarray) -> None:
     # Measured transforms depend on what was planned before, to rounding; estimated ones do not.
-    result = dcv.estimate_psf(blurred, window=(60, 60, 160, 160), channel_axis=-1, planning="estimate")
+    result = dcv.estimate_psf(blurred, window=(60, 60, 160, 160), channel_axis=-1)
     size = result.psf.shape[0]
     assert size % 2 == 1
     assert psf.shape[0] <= size <= 33
-    assert np.array_equal(result.psf, dcv.estimate_psf(blurred, size, window=(60, 60, 160, 160), channel_axis=-1, planning="estimate").psf)
+    assert np.array_equal(result.psf, dcv.estimate_psf(blurred, size, window=(60, 60, 160, 160), channel_axis=-1).psf)
 
 
 def test_window_is_the_same_as_cutting(blurred: np.ndarray) -> None:

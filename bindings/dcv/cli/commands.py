@@ -105,7 +105,6 @@ def estimate(picture: pictures.Picture, blur_size: BlurSize, window: Any, values
             per_channel=values.get("blur") == "per-channel" and axis is not None,
             noise=values.get("noise") or None,
             threads=values.get("threads"),
-            planning=values.get("planning"),
             backend=values.get("backend"),
             device=values.get("device"),
             progress=progress,
@@ -134,7 +133,6 @@ def estimate_grid(picture: pictures.Picture, blur_size: BlurSize, grid: tuple[in
             per_channel=values.get("blur") == "per-channel" and axis is not None,
             noise=values.get("noise") or None,
             threads=values.get("threads"),
-            planning=values.get("planning"),
             progress=progress,
             log=report.log,
         )
@@ -379,7 +377,7 @@ def deblur(
 @click.argument("output", type=path_type, metavar="PSF")
 @blur_size_option
 @window_option
-@table_options("noise", "blur", "threads", "planning")
+@table_options("noise", "blur", "threads")
 @linear_option
 @overwrite_option
 @common_options
