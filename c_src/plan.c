@@ -191,14 +191,14 @@ static dcv_psf grid_at(const dcv_psf_grid *grid, int width, int height, double x
 
 /* ---- layout ---- */
 
-static dcv_status find_halo(const dcv_params *params, const dcv_job *job, int *halo)
+/* reach: of the inverse filter, which may be more than the halo. */
+static dcv_status find_halo(const dcv_params *params, const dcv_job *job, int *halo, int *reach)
 {
-  *halo = params->halo;
-  if(params->halo > 0) return DCV_OK;
-  DCV_TRY(dcv_halo_measure(job->psf, dcv_solvers[params->solver]->reach(job), halo));
+  DCV_TRY(dcv_halo_measure(job->psf, dcv_solvers[params->solver]->reach(job), reach));
   const dcv_highlight highlight = dcv_highlight_of(job->psf, job->saturation, job->noise);
-  *halo = DCV_MAX(*halo, dcv_highlight_reach(&highlight));
-  if(job->kept > 0.0f) *halo += job->psf->size / 2;
+  *halo = DCV_MAX(DCV_MIN(*reach, DCV_HALO_MAX), dcv_highlight_reach(&highlight));
+  if(job->kept > 0.0f) *halo += job->psf->size / 2, *reach += job->psf->size / 2;
+  if(params->halo > 0) *halo = params->halo;
   return DCV_OK;
 }
 
@@ -239,19 +239,20 @@ static dcv_status lay_out(dcv_plan *plan, const dcv_params *params, int width, i
   plan->params = *params;
   plan->solver = dcv_solvers[params->solver];
   plan->job.fft = &plan->fft;
-  int halo;
-  DCV_TRY(find_halo(params, &plan->job, &halo));
+  int halo, reach;
+  DCV_TRY(find_halo(params, &plan->job, &halo, &reach));
   for(int i = 0; grid && i < grid->columns * grid->rows; i++)
   {
     const dcv_psf cell = cell_of(grid, i);
     const dcv_job job = make_job(params, &cell);
-    int own;
-    DCV_TRY(find_halo(params, &job, &own));
-    halo = DCV_MAX(halo, own);
+    int own, far;
+    DCV_TRY(find_halo(params, &job, &own, &far));
+    halo = DCV_MAX(halo, own), reach = DCV_MAX(reach, far);
   }
   plan->highlight = dcv_highlight_of(psf, plan->job.saturation, plan->job.noise);
   plan->threads = dcv_threads(params->threads);
   DCV_TRY(choose_tiles(plan, width, height, halo, grid));
+  if(reach > halo) plan->tiling.taper = (halo + plan->tiling.blend) / 2;
   plan->threads = DCV_MIN(plan->threads, plan->tiling.tiles_x * plan->tiling.tiles_y);
   dcv_fft_layout(&plan->fft, plan->tiling.transform_width, plan->tiling.transform_height);
   if(plan->device) return DCV_OK;
@@ -284,11 +285,11 @@ dcv_status dcv_halo(const dcv_params *params, const dcv_psf *psf, int32_t *halo)
   dcv_params own;
   dcv_psf reduced;
   dcv_status status = at_scale(params, psf, true, &own, &reduced);
-  int measured = 0;
+  int measured = 0, reach;
   if(status == DCV_OK)
   {
     const dcv_job job = make_job(&own, &reduced);
-    status = find_halo(&own, &job, &measured);
+    status = find_halo(&own, &job, &measured, &reach);
   }
   if(status == DCV_OK) *halo = measured;
   dcv_psf_clear(&reduced);
@@ -638,6 +639,7 @@ dcv_status dcv_plan_execute(dcv_plan *plan, const dcv_image *in, dcv_image *out,
         .frame = tile.frame_x || tile.frame_y,
         .edge_x = tile.frame_x ? dcv_boundary_edge(t->gap) : 0,
         .edge_y = tile.frame_y ? dcv_boundary_edge(t->gap) : 0,
+        .taper = dcv_tile_taper(t, &tile, ramp) ? ramp : NULL, /* whose own weights are needed after the run only */
         .step = step,
         .stop = &shared.stop,
         .user = &shared,

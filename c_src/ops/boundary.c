@@ -114,6 +114,33 @@ bool dcv_boundary_bound(const dcv_fft *fft, const float *y, int data_width, int 
   return unknown;
 }
 
+DCV_SIMD void dcv_boundary_notch(const dcv_fft *fft, const float *restrict otf, float *restrict x)
+{
+  const float scale = 1.0f / ((float)fft->width * fft->height);
+  for(int i = 0; i < fft->height; i++)
+  {
+    const size_t row = (size_t)i * fft->stride;
+    for(int j = 0; j < fft->columns; j++)
+    {
+      const size_t at = row + 2 * j;
+      float power = 1.0f - (otf[at] * otf[at] + otf[at + 1] * otf[at + 1]);
+      for(int n = 0; n < DCV_NOTCH_SQUARINGS; n++) power *= power;
+      x[at] *= scale * power;
+      x[at + 1] *= scale * power;
+    }
+  }
+}
+
+DCV_SIMD void dcv_boundary_taper(const dcv_fft *fft, const float *restrict weight, const float *restrict notch, float *restrict z)
+{
+  for(int i = 0; i < fft->height; i++)
+  {
+    const size_t row = (size_t)i * fft->stride;
+    const float w = weight[fft->width + i];
+    for(int j = 0; j < fft->width; j++) z[row + j] -= (1.0f - w * weight[j]) * notch[row + j];
+  }
+}
+
 DCV_SIMD void dcv_boundary_impute(const dcv_fft *fft, float omega, const float *restrict model, const float *restrict bound, float *restrict z)
 {
   for(int i = 0; i < fft->height; i++)

@@ -39,6 +39,13 @@ void dcv_boundary_extend(const dcv_fft *fft, float *plane, int data_width, int d
  * (0: nowhere), +infinity beyond. Returns whether a pixel of the data is not known. */
 bool dcv_boundary_bound(const dcv_fft *fft, const float *y, int data_width, int data_height, float saturation, int reach, float *bound);
 
+/* x <- (1 - |K|^2)^16 x / pixels, spectra; the division undoes the unnormalised transforms. (1 - |K|^2)^16 x is what 16 steps of gradient descent from 0
+ * (Landweber 1951) on ||k * x - y||^2 leave of y: a filter that keeps the zeros of K, with a kernel of no more than 33 times the PSF. */
+void dcv_boundary_notch(const dcv_fft *fft, const float *otf, float *x);
+
+/* z <- z - (1 - w_x w_y) notch, weights as from dcv_tile_taper. */
+void dcv_boundary_taper(const dcv_fft *fft, const float *weight, const float *notch, float *z);
+
 /* z <- max(z + omega (model - z), bound) where bound is not +infinity. */
 void dcv_boundary_impute(const dcv_fft *fft, float omega, const float *model, const float *bound, float *z);
 

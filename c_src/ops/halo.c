@@ -51,6 +51,5 @@ dcv_status dcv_halo_measure(const dcv_psf *psf, float ratio, int *halo)
     outside += energy[*halo];
     if(sqrt(outside) > TOLERANCE) break;
   }
-  *halo = DCV_MIN(*halo, DCV_HALO_MAX);
   return DCV_OK;
 }

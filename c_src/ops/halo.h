@@ -7,16 +7,16 @@
  *
  *   ( sum of n^2 over max(|i|, |j|) > h )^(1/2) <= 6e-4        (mean over the channels of the PSF)
  *
- * on a domain of 512 x 512, at most 160. Measured inside pictures, whole against tiles: 2e-4 of white RMS or less; with PSFs whose zeros are close to each
- * other (27 px of camera shake, a square of 15) and little noise 1e-3, whatever the halo.
+ * on a domain of 512 x 512, hence at most 256; a plan takes no more than DCV_HALO_MAX (160) of it, and tapers its tiles where that is less than the halo found.
  */
 #ifndef DCV_HALO_H
 #define DCV_HALO_H
 
 #include "base/base.h"
 
-/* MEMORY, FFT. */
 #define DCV_HALO_MAX 160
+
+/* MEMORY, FFT. */
 dcv_status dcv_halo_measure(const dcv_psf *psf, float ratio, int *halo);
 
 #endif

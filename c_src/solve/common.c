@@ -48,7 +48,22 @@ void dcv_job_prepare_otfs(const dcv_job *job, float *shared)
   for(int c = 0; c < dcv_job_otfs(job); c++) dcv_otf(job->fft, job->psf, c, shared + c * job->fft->plane);
 }
 
-bool dcv_job_start(const dcv_job *job, const dcv_tile_run *tile, float *const *bound, float *scratch)
+/* Data near a cut without what they hold at the zeros of K: joined through the gap to data that do not go with them, that would ring through the tile. */
+static void taper(const dcv_job *job, const float *otf, dcv_tile_run *tile, float *z, float *scratch)
+{
+  memcpy(scratch, z, sizeof(float) * job->fft->plane);
+  double seconds = -dcv_seconds();
+  dcv_fft_forward(job->fft, scratch);
+  seconds += dcv_seconds();
+  dcv_boundary_notch(job->fft, otf, scratch);
+  seconds -= dcv_seconds();
+  dcv_fft_inverse(job->fft, scratch);
+  seconds += dcv_seconds();
+  dcv_boundary_taper(job->fft, tile->taper, scratch, z);
+  tile->seconds_fft += seconds, tile->seconds_pixel -= seconds; /* the solver counts the whole start as pixels */
+}
+
+bool dcv_job_start(const dcv_job *job, const float *shared, dcv_tile_run *tile, float *const *bound, float *scratch)
 {
   const int width = tile->data_width, height = tile->data_height;
   const bool frame = tile->frame;
@@ -59,6 +74,7 @@ bool dcv_job_start(const dcv_job *job, const dcv_tile_run *tile, float *const *b
     unknown |= dcv_boundary_bound(job->fft, z, width, height, job->saturation, frame ? dcv_boundary_reach(job->psf->size / 2) : 0, bound[c]);
     dcv_boundary_fill_holes(job->fft, z, width, height, scratch);
     dcv_boundary_extend(job->fft, z, width, height, tile->edge_x, tile->edge_y);
+    if(tile->taper) taper(job, dcv_job_otf(job, shared, c), tile, z, scratch);
   }
   return unknown;
 }

@@ -53,8 +53,8 @@ int dcv_job_step_transforms(const dcv_job *job, bool unknown); /* of those that 
 size_t dcv_job_otf_floats(const dcv_job *job);
 void dcv_job_prepare_otfs(const dcv_job *job, float *shared);
 
-/* Bounds, holes and gap of all channels (ops/boundary). Returns whether anything is unknown. scratch: one plane. */
-bool dcv_job_start(const dcv_job *job, const dcv_tile_run *tile, float *const *bound, float *scratch);
+/* Bounds, holes, gap and tapered cuts of all channels (ops/boundary). Returns whether anything is unknown. scratch: one plane. */
+bool dcv_job_start(const dcv_job *job, const float *shared, dcv_tile_run *tile, float *const *bound, float *scratch);
 
 /* Spectra of the model <- conj(K) Z with Z the spectrum of z, turned where the job says so, which `x` (may be NULL) receives before. */
 void dcv_job_data(const dcv_job *job, const float *shared, float *const *z, float *const *x, float *const *model, float *const *b, dcv_tile_run *tile);
