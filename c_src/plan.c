@@ -202,8 +202,9 @@ static dcv_status find_halo(const dcv_params *params, const dcv_job *job, int *h
   return DCV_OK;
 }
 
-/* Tiles of the plan: those asked for, or, where a device has too little memory for one, the largest that fit. */
-static dcv_status choose_tiles(dcv_plan *plan, int width, int height, int halo, const dcv_psf_grid *grid)
+/* Tiles of the plan: those asked for, or, where a device has too little memory for one, the largest that fit. Where the halo is
+ * less than the reach of the inverse filter, inner tiles are tapered over half of what is thrown away. */
+static dcv_status choose_tiles(dcv_plan *plan, int width, int height, int halo, int reach, const dcv_psf_grid *grid)
 {
   const dcv_params *params = &plan->params;
   const double frame_cost = (double)plan->solver->transforms(&plan->job, true) / plan->solver->transforms(&plan->job, false);
@@ -212,6 +213,7 @@ static dcv_status choose_tiles(dcv_plan *plan, int width, int height, int halo, 
   for(int longest = params->tile > 0 ? params->tile : LONGEST;; longest /= 2)
   {
     dcv_tiling_choose(&plan->tiling, width, height, halo, blend, gap, longest, least_x, least_y, frame_cost);
+    if(reach > halo) plan->tiling.taper = (halo + blend) / 2;
     if(!plan->device) return DCV_OK;
     plan->batch = dcv_cl_batch(&plan->job, &plan->tiling, &plan->target, params->batch);
     if(plan->batch > 0) return DCV_OK;
@@ -251,8 +253,7 @@ static dcv_status lay_out(dcv_plan *plan, const dcv_params *params, int width, i
   }
   plan->highlight = dcv_highlight_of(psf, plan->job.saturation, plan->job.noise);
   plan->threads = dcv_threads(params->threads);
-  DCV_TRY(choose_tiles(plan, width, height, halo, grid));
-  if(reach > halo) plan->tiling.taper = (halo + plan->tiling.blend) / 2;
+  DCV_TRY(choose_tiles(plan, width, height, halo, reach, grid));
   plan->threads = DCV_MIN(plan->threads, plan->tiling.tiles_x * plan->tiling.tiles_y);
   dcv_fft_layout(&plan->fft, plan->tiling.transform_width, plan->tiling.transform_height);
   if(plan->device) return DCV_OK;
@@ -632,14 +633,15 @@ dcv_status dcv_plan_execute(dcv_plan *plan, const dcv_image *in, dcv_image *out,
       float *const weight = ramp + dcv_round_floats(t->transform_width + t->transform_height), *const scratch = weight + plan->fft.plane;
       for(int c = 0; c < channels; c++) y[c] = memory + c * plan->fft.plane;
       const dcv_tile tile = dcv_tiling_at(t, ix, iy);
+      const bool inner = !tile.frame_x && !tile.frame_y;
       dcv_tile_run run = {
         .planes = y,
         .data_width = tile.x1 - tile.x0,
         .data_height = tile.y1 - tile.y0,
-        .frame = tile.frame_x || tile.frame_y,
+        .frame = !inner,
         .edge_x = tile.frame_x ? dcv_boundary_edge(t->gap) : 0,
         .edge_y = tile.frame_y ? dcv_boundary_edge(t->gap) : 0,
-        .taper = dcv_tile_taper(t, &tile, ramp) ? ramp : NULL, /* whose own weights are needed after the run only */
+        .taper = inner && t->taper > 0 ? ramp : NULL, /* whose own weights are needed after the run only */
         .step = step,
         .stop = &shared.stop,
         .user = &shared,
@@ -649,6 +651,11 @@ dcv_status dcv_plan_execute(dcv_plan *plan, const dcv_image *in, dcv_image *out,
       if(!__atomic_load_n(&shared.stop, __ATOMIC_RELAXED))
       {
         dcv_tile_load(in, &tile, channels, &plan->fft, y);
+        if(run.taper)
+        {
+          dcv_boundary_fade(run.data_width, t->transform_width, t->taper, ramp);
+          dcv_boundary_fade(run.data_height, t->transform_height, t->taper, ramp + t->transform_width);
+        }
         dcv_job job = plan->job;
         dcv_highlight highlight = plan->highlight;
         const float *shared_tables = plan->shared;

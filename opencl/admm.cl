@@ -107,6 +107,22 @@ __kernel void dcv_divide(const dcv_cl_tile t, const int turned, const float r, c
   }
 }
 
+/* x <- (1 - |K|^2)^16 x / pixels: what the data hold near the zeros of K, see c_src/ops/boundary.h. */
+__kernel void dcv_notch(const dcv_cl_tile t, const int next, __global const float *otf, __global float *x)
+{
+  const int j = get_global_id(0), i = get_global_id(1);
+  if(j >= t.columns || i >= t.height) return;
+  const size_t at = (size_t)i * t.columns + j;
+  x += tile_at(t, 1);
+  for(int c = 0; c < DCV_CHANNELS; c++)
+  {
+    const float2 k = vload2(at, otf + (size_t)c * next);
+    float power = 1.0f - (k.x * k.x + k.y * k.y);
+    for(int n = 0; n < DCV_NOTCH_SQUARINGS; n++) power *= power;
+    vstore2(power / ((float)t.width * t.height) * vload2(at, x + (size_t)c * t.plane), at, x + (size_t)c * t.plane);
+  }
+}
+
 /* to <- (1 - share) x + share K x, in place allowed; correlate: conj(K) for K. */
 __kernel void dcv_multiply(const dcv_cl_tile t, const int correlate, const float share, const int next, __global const float *otf, __global const float *x,
                            __global float *to)

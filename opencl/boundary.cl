@@ -86,6 +86,24 @@ __kernel void dcv_extend_rows(const dcv_cl_tile t, __global const dcv_cl_place *
   row[p.data_width + i] = (1.0f - w) * row[p.data_width - 1] + w * row[0];
 }
 
+/* Weight of place i of an axis with `count` pixels of data, see dcv_boundary_fade. */
+inline float fade(const int i, const int count, const int taper)
+{
+  const float root = sin(1.57079633f * clamp(fmin(i + 0.5f, count - i - 0.5f) / taper, 0.0f, 1.0f));
+  return root * root;
+}
+
+/* z <- z - (1 - w_x w_y) notch in tiles that do not reach the frame, see c_src/ops/boundary.h. */
+__kernel void dcv_taper(const dcv_cl_tile t, __global const dcv_cl_place *places, const int first, const int taper, __global const float *notch,
+                        __global float *z)
+{
+  const int x = get_global_id(0), y = get_global_id(1);
+  const dcv_cl_place p = place_of(places, first);
+  if(x >= t.width || y >= t.height || p.reach > 0) return;
+  const size_t at = (size_t)get_global_id(2) * t.plane + y * t.stride + x;
+  z[at] -= (1.0f - fade(x, p.data_width, taper) * fade(y, p.data_height, taper)) * notch[at];
+}
+
 /* z <- max(z + omega (model - z), bound) where bound is not +infinity. */
 __kernel void dcv_impute(const dcv_cl_tile t, __global const float *model, __global const float *bound, __global float *z)
 {

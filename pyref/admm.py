@@ -154,7 +154,8 @@ def halo(psf, params, tolerance=6e-4, size=512, most=160):
 
     Returns
     -------
-    int in [0, most]; `most` may mean that the reach was not found.
+    int in [0, most]; `most` may mean that the reach was not found. With a halo of less than is found up to 256, inner tiles are tapered
+    (boundary.taper) over half of what is thrown away.
     """
     psf = np.asarray(psf, float)
     psf = psf[..., None] if psf.ndim == 2 else psf

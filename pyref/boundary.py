@@ -6,7 +6,7 @@ the picture's edges repeated, joined by a straight line; near the picture it is 
 """
 import numpy as np
 
-from .fft import fast_size
+from . import fft
 
 
 def reach(radius):
@@ -29,7 +29,7 @@ def edge(least):
 
 def domain(shape, least):
     """Fast periodic domain: the picture (M, N) plus a gap of at least `least`."""
-    return tuple(fast_size(n + least) for n in shape[:2])
+    return tuple(fft.fast_size(n + least) for n in shape[:2])
 
 
 def extend(y, shape, repeat=0):
@@ -45,6 +45,29 @@ def extend(y, shape, repeat=0):
         w = np.clip((np.arange(1, g + 1) - repeat) / (g + 1 - 2 * repeat), 0, 1).astype(y.dtype).reshape((-1,) + (1,) * (y.ndim - 1))
         y = np.moveaxis(np.concatenate([y, (1 - w) * y[-1] + w * y[0]]), 0, axis)
     return y
+
+
+def fade(count, period, width):
+    """Weights (period,) of one axis of an inner tile with data [0, count): sin^2(pi d / (2 width)) at a distance d < width from a cut, 0 in the gap, 1 elsewhere."""
+    i = np.arange(period) + 0.5
+    return np.sin(np.pi / 2 * np.clip(np.minimum(i, count - i) / width, 0, 1)) ** 2
+
+
+def taper(y, k, weights, power=16):
+    """y - (1 - w) n * y with the filter n of transfer function (1 - |K|^2)^16: what the data hold near the zeros of K fades towards a tile's cuts.
+
+    A cut edge meets the opposite one through the gap, which no blurred picture would do; what that excites at the zeros of K rings through the
+    whole tile. (1 - |K|^2)^16 y is what 16 steps of gradient descent from 0 (Landweber 1951) on ||k * x - y||^2 leave of y: unlike that of the
+    inverse filter its kernel is compact, so that little of the joint gets to where w = 1. Blurring the edges with k itself (Reeves 2005) leaves the same or up
+    to a fifth more of the difference from the whole picture, RMS.
+
+    Parameters
+    ----------
+    y : (P, Q, C); k : (P, Q // 2 + 1, 1 or C), OTF
+    weights : (P,), (Q,): w is their outer product
+    """
+    notch = fft.inverse((1 - np.abs(k) ** 2) ** power * fft.forward(y), y.shape[:2])
+    return y - (1 - np.multiply.outer(*weights)).astype(y.dtype)[..., None] * notch
 
 
 def known(finite, shape, width):

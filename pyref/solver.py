@@ -57,7 +57,7 @@ class Problem:
         return np.where(self.bound == np.inf, model - self.y, np.minimum(model - self.bound, 0))
 
 
-def problem(y, psf, white=None, dtype=np.float64, shape=None, frame=True, halo=0):
+def problem(y, psf, white=None, dtype=np.float64, shape=None, frame=True, halo=0, taper=0):
     """Set a picture up on a periodic domain.
 
     Parameters
@@ -69,6 +69,7 @@ def problem(y, psf, white=None, dtype=np.float64, shape=None, frame=True, halo=0
     shape : periodic domain (P, Q); default `boundary.domain`
     frame : whether the surroundings are unknown (a picture's frame) or taken as data (a tile's cut edge)
     halo : what a tile of this picture would need (admm.halo); a gap as long makes tile and whole agree at the frame
+    taper : width of the data that fade towards the cuts of an inner tile (boundary.taper), 0: none do
     """
     y, psf = np.asarray(y, dtype), np.asarray(psf, dtype)
     radius = max(psf.shape[:2]) // 2
@@ -80,8 +81,12 @@ def problem(y, psf, white=None, dtype=np.float64, shape=None, frame=True, halo=0
         bound[: y.shape[0], : y.shape[1]][finite & (filled >= white)] = filled[finite & (filled >= white)]
     turned = y.shape[2] == 3 and psf.ndim == 2
     k = fft.otf(psf, shape, dtype)
+    k = k[..., None] if k.ndim == 2 else k
+    z = boundary.extend(filled, shape, boundary.edge(gap) if frame else 0)
+    if taper:
+        z = boundary.taper(z, k, [boundary.fade(n, period, taper) for n, period in zip(y.shape, shape)])
     return Problem(
-        boundary.extend(filled, shape, boundary.edge(gap) if frame else 0), bound, k[..., None] if k.ndim == 2 else k,
+        z, bound, k,
         np.array([1, CHROMA, CHROMA] if turned else [1] * y.shape[2], dtype),
         (COLOUR if turned else np.eye(y.shape[2])).astype(dtype),
     )

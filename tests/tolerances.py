@@ -25,6 +25,7 @@ TOLERANCES = {
     "curvature": (3e-6, "six products and differences; over the largest sum of their magnitudes, since they cancel"),
     "boundary extend": (3e-7, "two interpolations"),
     "boundary holes": (1e-5, "32 passes of means of eight"),
+    "boundary taper": (3e-6, "a pair of transforms"),
     "boundary impute": (3e-7, "one interpolation"),
     "tv shrink u": (2e-6, "square root and division of a sum of six squares, then 1 - s, which cancels for large |v|; over the largest |v|"),
     "tv shrink x": (3e-6, "the same, and its adjoint"),

@@ -16,7 +16,7 @@
 /* Kernels, and the planes that each must at least read and write for a channel of a tile (or values for a channel of a strip), transfer functions apart. */
 #define KERNELS(X)                                                                                                                                     \
   X(census, 1) X(count, 1) X(load, 2) X(fade, 3) X(start, 2) X(add, 4) X(bound, 2) X(fill_holes, 2) X(extend_columns, 0) X(extend_rows, 0) X(impute, 4) \
-  X(tv_shrink, 6) X(divide, 3) X(multiply, 2) X(turn, 2) X(turn_back, 2)
+  X(taper, 3) X(notch, 2) X(tv_shrink, 6) X(divide, 3) X(multiply, 2) X(turn, 2) X(turn_back, 2)
 #define ENUM(name, planes) K_##name,
 #define NAME(name, planes) "dcv_" #name,
 #define PLANES(name, planes) planes,
@@ -148,7 +148,8 @@ static dcv_status launch(dcv_cl *cl, int k, int width, int height, int depth, co
 {
   const double begin = dcv_seconds();
   DCV_TRY(dcv_cl_launch(cl->queue, cl->kernels[k], height > 1 || depth > 1 ? 3 : 1, width, height, depth, arguments, count));
-  const bool spectra = k == K_divide || k == K_multiply, single = k == K_bound || k == K_fill_holes || k == K_impute; /* planes counted by the depth */
+  const bool spectra = k == K_divide || k == K_multiply || k == K_notch;
+  const bool single = k == K_bound || k == K_fill_holes || k == K_impute || k == K_taper; /* planes counted by the depth */
   const double values = (double)planes_moved[k] * (single ? 1 : cl->job.channels) + (spectra ? dcv_job_otfs(&cl->job) : 0);
   return account(cl, k, begin, sizeof(float) * (spectra ? 2.0 : 1.0) * width * height * depth * values);
 }
@@ -358,7 +359,23 @@ static dcv_status hold(dcv_cl *cl, const dcv_cl_place *place, int slot, int x)
   return write(cl, x, at, cl->host, plane * cl->job.channels);
 }
 
-/* z with holes and gap filled, and its bounds. */
+/* z of inner tiles tapered, see dcv_job_start. */
+static dcv_status taper(dcv_cl *cl, const batch *b)
+{
+  cl_mem *const m = cl->memory;
+  const dcv_cl_tile t = cl->tile;
+  const int tiles = b->count, first = b->first, width = cl->tiling.taper;
+  bool inner = false;
+  for(int i = 0; i < tiles; i++) inner |= cl->places[first + i].reach == 0;
+  if(width == 0 || !inner) return DCV_OK;
+  DCV_TRY(copy(cl, Z, MODEL, planes_bytes(cl, tiles)));
+  DCV_TRY(transform(cl, false, MODEL, tiles));
+  DCV_TRY(launch(cl, K_notch, t.columns, t.height, tiles, ARGS(ARG(t), ARG(cl->next), ARG(m[OTF]), ARG(m[MODEL]))));
+  DCV_TRY(transform(cl, true, MODEL, tiles));
+  return launch(cl, K_taper, t.width, t.height, cl->job.channels * tiles, ARGS(ARG(t), ARG(m[PLACES]), ARG(first), ARG(width), ARG(m[MODEL]), ARG(m[Z])));
+}
+
+/* z with holes and gap filled and cuts tapered, and its bounds. */
 static dcv_status start_tiles(dcv_cl *cl, const batch *b)
 {
   cl_mem *const m = cl->memory;
@@ -376,7 +393,8 @@ static dcv_status start_tiles(dcv_cl *cl, const batch *b)
   for(int i = 0; i < b->count; i++) narrowest = DCV_MIN(narrowest, cl->places[first + i].data_width);
   const int below = t.height - cl->places[first].data_height;
   DCV_TRY(launch(cl, K_extend_columns, t.width, below, planes, ARGS(ARG(t), ARG(m[PLACES]), ARG(first), ARG(m[Z]))));
-  return launch(cl, K_extend_rows, t.width - narrowest, t.height, planes, ARGS(ARG(t), ARG(m[PLACES]), ARG(first), ARG(m[Z])));
+  DCV_TRY(launch(cl, K_extend_rows, t.width - narrowest, t.height, planes, ARGS(ARG(t), ARG(m[PLACES]), ARG(first), ARG(m[Z]))));
+  return taper(cl, b);
 }
 
 /* b <- conj(K) Z; x, in the first iteration, the turned z. */

@@ -114,6 +114,15 @@ bool dcv_boundary_bound(const dcv_fft *fft, const float *y, int data_width, int 
   return unknown;
 }
 
+void dcv_boundary_fade(int count, int period, int taper, float *weight)
+{
+  for(int i = 0; i < period; i++)
+  {
+    const float d = fminf(i + 0.5f, count - i - 0.5f), root = sinf(1.57079633f * fminf(fmaxf(d / taper, 0.0f), 1.0f));
+    weight[i] = root * root;
+  }
+}
+
 DCV_SIMD void dcv_boundary_notch(const dcv_fft *fft, const float *restrict otf, float *restrict x)
 {
   const float scale = 1.0f / ((float)fft->width * fft->height);

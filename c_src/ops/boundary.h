@@ -39,11 +39,16 @@ void dcv_boundary_extend(const dcv_fft *fft, float *plane, int data_width, int d
  * (0: nowhere), +infinity beyond. Returns whether a pixel of the data is not known. */
 bool dcv_boundary_bound(const dcv_fft *fft, const float *y, int data_width, int data_height, float saturation, int reach, float *bound);
 
+/* Weights of one axis of an inner tile with `count` pixels of data: sin^2(pi d / (2 taper)) at a distance d < taper from a cut, 0 in the gap, 1 elsewhere. */
+void dcv_boundary_fade(int count, int period, int taper, float *weight);
+
 /* x <- (1 - |K|^2)^16 x / pixels, spectra; the division undoes the unnormalised transforms. (1 - |K|^2)^16 x is what 16 steps of gradient descent from 0
- * (Landweber 1951) on ||k * x - y||^2 leave of y: a filter that keeps the zeros of K, with a kernel of no more than 33 times the PSF. */
+ * (Landweber 1951) on ||k * x - y||^2 leave of y: what is near the zeros of K, by a compact kernel. */
 void dcv_boundary_notch(const dcv_fft *fft, const float *otf, float *x);
 
-/* z <- z - (1 - w_x w_y) notch, weights as from dcv_tile_taper. */
+/* z <- z - (1 - w_x w_y) notch: what the data of an inner tile hold near the zeros of K fades towards its cuts. Joined through the gap to data that do not
+ * continue it, it would make the whole tile ring. weight: w_x, then w_y (dcv_boundary_fade); notch: z filtered by dcv_boundary_notch. (Blurring the cuts with k
+ * itself, Reeves 2005, leaves the same or up to a fifth more on average.) */
 void dcv_boundary_taper(const dcv_fft *fft, const float *weight, const float *notch, float *z);
 
 /* z <- max(z + omega (model - z), bound) where bound is not +infinity. */

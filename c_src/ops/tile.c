@@ -76,35 +76,6 @@ dcv_tile dcv_tiling_at(const dcv_tiling *t, int ix, int iy)
   return tile;
 }
 
-/* Weights of one axis: data [a, b) of `side` pixels, in a transform of `period`. */
-static void taper_axis(int side, int a, int b, int period, int taper, float *weight)
-{
-  const bool first = a > 0, last = b < side; /* cut there */
-  const int count = b - a, gap = period - count;
-  for(int i = 0; i < period; i++)
-  {
-    float share = first && last ? 0.0f : 1.0f;
-    if(i < count)
-    {
-      const float before = first ? (i + 0.5f) / taper : 1.0f, after = last ? (count - i - 0.5f) / taper : 1.0f;
-      share = fminf(1.0f, fminf(before, after));
-    }
-    else if(first != last)
-      share = (first ? period - i - 0.5f : i - count + 0.5f) / gap;
-    const float root = sinf(1.57079633f * share);
-    weight[i] = root * root;
-  }
-}
-
-bool dcv_tile_taper(const dcv_tiling *t, const dcv_tile *tile, float *weight)
-{
-  const bool cut = tile->x0 > 0 || tile->x1 < t->width || tile->y0 > 0 || tile->y1 < t->height;
-  if(t->taper == 0 || !cut) return false;
-  taper_axis(t->width, tile->x0, tile->x1, t->transform_width, t->taper, weight);
-  taper_axis(t->height, tile->y0, tile->y1, t->transform_height, t->taper, weight + t->transform_width);
-  return true;
-}
-
 void dcv_tile_load(const dcv_image *in, const dcv_tile *tile, int channels, const dcv_fft *fft, float *const *planes)
 {
   for(int y = tile->y0; y < tile->y1; y++)

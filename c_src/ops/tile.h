@@ -17,7 +17,7 @@
 typedef struct dcv_tiling {
   int width, height; /* of the picture */
   int halo, blend, gap;
-  int taper; /* width of the data that fade towards a cut, 0: none do; not set by dcv_tiling_choose */
+  int taper; /* width of the data of inner tiles that fade towards a cut (dcv_boundary_taper), 0: none; not set by dcv_tiling_choose */
   int tiles_x, tiles_y;
   int transform_width, transform_height;
 } dcv_tiling;
@@ -37,11 +37,6 @@ dcv_tile dcv_tiling_at(const dcv_tiling *tiling, int ix, int iy);
 /* Range [*a, *b) of one axis, of `side` pixels in `tiles`, that tile i contributes to, and its weights there (up to the transform's length). The ramp around
  * a cut X is (1 + sin(pi (x + 1/2 - X) / (2 blend))) / 2. */
 void dcv_tile_contribution(int side, int tiles, int i, int blend, int *a, int *b, float *weight);
-
-/* Weights over the transform, its width and then its height of them, by which a tile's data give way to what has no content at the zeros of the transfer
- * function (dcv_boundary_taper): sin^2(pi d / (2 taper)) at a distance d < taper from a cut, 0 in the gap between two, 1 elsewhere; in a gap from a cut to the
- * frame they rise along the whole of it. Returns false where nothing is to be done. */
-bool dcv_tile_taper(const dcv_tiling *tiling, const dcv_tile *tile, float *weight);
 
 /* Reads the tile's data into `planes` (at the origin; the rest is not written). */
 void dcv_tile_load(const dcv_image *in, const dcv_tile *tile, int channels, const dcv_fft *fft, float *const *planes);

@@ -48,7 +48,6 @@ void dcv_job_prepare_otfs(const dcv_job *job, float *shared)
   for(int c = 0; c < dcv_job_otfs(job); c++) dcv_otf(job->fft, job->psf, c, shared + c * job->fft->plane);
 }
 
-/* Data near a cut without what they hold at the zeros of K: joined through the gap to data that do not go with them, that would ring through the tile. */
 static void taper(const dcv_job *job, const float *otf, dcv_tile_run *tile, float *z, float *scratch)
 {
   memcpy(scratch, z, sizeof(float) * job->fft->plane);

@@ -32,7 +32,7 @@ typedef struct dcv_tile_run {
   int data_width, data_height;
   bool frame;                 /* the data reach the picture's frame: what lies beyond is unknown; elsewhere the outermost pixels are thrown away anyway */
   int edge_x, edge_y;         /* for dcv_boundary_extend */
-  const float *taper;         /* weights of dcv_tile_taper, or NULL */
+  const float *taper;         /* weights for dcv_boundary_taper, or NULL */
   double seconds_fft, seconds_pixel;
   void (*step)(void *user, double fraction); /* after each iteration; NULL allowed */
   int *stop;                  /* set (atomically) to leave early; the planes are then undefined */

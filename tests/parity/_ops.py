@@ -66,6 +66,9 @@ int dcv_boundary_edge(int gap);
 long dcv_boundary_fill_holes(const dcv_fft *fft, float *plane, int data_width, int data_height, float *scratch);
 void dcv_boundary_extend(const dcv_fft *fft, float *plane, int data_width, int data_height, int edge_x, int edge_y);
 _Bool dcv_boundary_bound(const dcv_fft *fft, const float *y, int data_width, int data_height, float saturation, int reach, float *bound);
+void dcv_boundary_fade(int count, int period, int taper, float *weight);
+void dcv_boundary_notch(const dcv_fft *fft, const float *otf, float *x);
+void dcv_boundary_taper(const dcv_fft *fft, const float *weight, const float *notch, float *z);
 void dcv_boundary_impute(const dcv_fft *fft, float omega, const float *model, const float *bound, float *z);
 dcv_highlight dcv_highlight_of(const dcv_psf *psf, float white, float noise);
 _Bool dcv_highlight_hide(const dcv_highlight *highlight, const dcv_fft *fft, int channels, float *const *planes, int width, int height, float *weight,
@@ -121,7 +124,8 @@ typedef struct { double tolerance; int patience, quiet, whitest_at; double white
 _Bool dcv_stop_ask(dcv_stop_rule *rule, int iteration, double change, double whiteness);
 int dcv_pam_blind(const float *y, int width, int height, float *k, int size, float lam, float e, int rounds);
 
-typedef struct { int channels, iterations, data_width, data_height, width, height; _Bool frame; float noise, gradient, edge, lam, saturation; int stop_at; } ops_run;
+typedef struct { int channels, iterations, data_width, data_height, width, height; _Bool frame; float noise, gradient, edge, lam, saturation;
+  int stop_at, taper; } ops_run;
 float ops_lam(int solver, int channels, const dcv_psf *psf, float noise, float gradient, float priority);
 int ops_solve(int solver, const ops_run *run, const dcv_psf *psf, float *planes);
 int ops_stop(int solver, const ops_run *run, const dcv_psf *psf, const dcv_image *in, float tolerance, int *iterations, double *change, double *whiteness);
@@ -156,6 +160,7 @@ typedef struct {
   _Bool frame;
   float noise, gradient, edge, lam, saturation;
   int stop_at; /* 0: never */
+  int taper;   /* width of the tapered data, 0: none */
 } ops_run;
 
 static float ops_lam(int solver, int channels, const dcv_psf *psf, float noise, float gradient, float priority)
@@ -189,6 +194,13 @@ static int ops_solve(int solver, const ops_run *run, const dcv_psf *psf, float *
       memcpy(z[c] + (size_t)i * fft.stride, planes + ((size_t)c * run->height + i) * run->width, sizeof(float) * run->width);
   }
   dcv_tile_run tile = { .planes = z, .data_width = run->data_width, .data_height = run->data_height, .frame = run->frame };
+  float *weight = dcv_alloc_floats(run->width + run->height);
+  if(run->taper)
+  {
+    dcv_boundary_fade(run->data_width, run->width, run->taper, weight);
+    dcv_boundary_fade(run->data_height, run->height, run->taper, weight + run->width);
+    tile.taper = weight;
+  }
   if(run->frame) tile.edge_x = tile.edge_y = dcv_boundary_edge(dcv_boundary_gap(psf->size / 2, 0));
   s->prepare(&job, shared);
   s->run(&job, shared, work + run->channels * fft.plane, &tile);
@@ -197,6 +209,7 @@ static int ops_solve(int solver, const ops_run *run, const dcv_psf *psf, float *
       memcpy(planes + ((size_t)c * run->height + i) * run->width, z[c] + (size_t)i * fft.stride, sizeof(float) * run->width);
   dcv_release(shared);
   dcv_release(work);
+  dcv_release(weight);
   dcv_fft_clear(&fft);
   return 0;
 }
@@ -279,7 +292,7 @@ def image_struct(y: np.ndarray) -> tuple[Any, np.ndarray]:
 
 
 def solve(solver: str, y: np.ndarray, psf: np.ndarray, shape: tuple[int, int], params: Any, *, iterations: int, white: float | None = None,
-          frame: bool = True, stop_at: int = 0) -> np.ndarray:  # fmt: skip
+          frame: bool = True, stop_at: int = 0, taper: int = 0) -> np.ndarray:  # fmt: skip
     """One tile with data y (M, N, C) through a C solver; the result has the shape of y."""
     module = load()
     rows, cols, channels = y.shape
@@ -288,6 +301,7 @@ def solve(solver: str, y: np.ndarray, psf: np.ndarray, shape: tuple[int, int], p
     run = module.ffi.new("ops_run *", {
         "channels": channels, "iterations": iterations, "data_width": cols, "data_height": rows, "width": shape[1], "height": shape[0], "frame": frame,
         "noise": params.sigma, "gradient": params.gradient, "edge": params.edge, "lam": params.lam, "saturation": np.inf if white is None else white, "stop_at": stop_at,
+        "taper": taper,
     })  # fmt: skip
     struct, _kept = psf_struct(psf)
     assert module.lib.ops_solve(SOLVERS.index(solver), run, struct, module.ffi.from_buffer("float[]", planes)) == 0

@@ -67,6 +67,9 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("(1.0f - w) * last + w * first", "(1.0f - w) * last - w * first"),
         ("i - count + 1", "i + count + 1"),
         ("? -INFINITY : v >= saturation", "? INFINITY : v >= saturation"),
+        ("count - i - 0.5f", "count + i - 0.5f"),
+        ("power = 1.0f - (otf[at]", "power = 1.0f + (otf[at]"),
+        ("(1.0f - w * weight[j]) * notch", "(1.0f + w * weight[j]) * notch"),
         ("omega * (model[row + j] - z[row + j])", "omega * (model[row + j] + z[row + j])"),
     ]),
     "c_src/ops/noise.c": ("test_operators.py -k noise", [
@@ -123,6 +126,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     ]),
     "c_src/solve/common.c": ("test_solvers.py", [
         ("frame ? dcv_boundary_reach", "!frame ? dcv_boundary_reach"),
+        ("if(tile->taper) taper", "if(tile->taper && tile->frame) taper"),
         ("DCV_FIRST_RATIO / (job->lam", "DCV_FIRST_RATIO * (job->lam"),
     ]),
     "c_src/solve/admm.c": ("test_solvers.py -k 'admm or lam'", [
@@ -222,6 +226,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("(s_above * above[2 * c + 1] -", "(s_above * above[2 * c + 1] +"),
         ("a.x * b.x - a.y * b.y", "a.x * b.x + a.y * b.y"),
         ("(data + r * v)", "(data - r * v)"),
+        ("power = 1.0f - (k.x", "power = 1.0f + (k.x"),
         ("(float2)(k.x, -k.y)", "(float2)(k.x, k.y)"),
     ]),
     "opencl/boundary.cl": ("test_opencl_kernels.py", [
@@ -229,6 +234,8 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("sum += near", "sum -= near"),
         ("(i + 1 - edge)", "(i + 1 + edge)"),
         ("* row[p.data_width - 1] + w", "* row[p.data_width - 1] - w"),
+        ("count - i - 0.5f", "count + i - 0.5f"),
+        ("p.reach > 0) return", "p.reach < 0) return"),
         ("DCV_OMEGA * (model[at] - z[at])", "DCV_OMEGA * (model[at] + z[at])"),
     ]),
     "opencl/picture.cl": ("test_opencl_kernels.py", [
@@ -241,6 +248,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "c_src/cl/cl.c": ("test_opencl.py", [
         ("r = rho / (cl->job.lam", "r = -rho / (cl->job.lam"),
         ("rho *= growth", "rho /= growth"),
+        ("inner |= cl->places[first + i].reach == 0", "inner &= cl->places[first + i].reach == 0"),
         ("((i - n / 2) % t->height", "((i + n / 2) % t->height"),
         ("left = rx[0] - tile.x0", "left = rx[0] + tile.x0"),
     ]),

@@ -187,6 +187,17 @@ def test_extend(device: Device, edge: int) -> None:
         same("pixels", "dcv_extend_columns, _rows", actual, boundary.extend(tile.astype(float), (HEIGHT, WIDTH), edge))
 
 
+@pytest.mark.parametrize("reach", [0, 2], ids=["inner", "frame"])
+def test_taper(device: Device, reach: int) -> None:
+    z, notch = full(), full(seed=21)
+    buffer, expected = device.planes(*z), z.astype(float)
+    device.run("dcv_taper", FULL3, TILE, places(device, reach=reach), FIRST, np.int32(8), device.planes(*notch), buffer)
+    for tile, part, size in zip(expected, notch, SIZES, strict=True):
+        weights = [boundary.fade(n, period, 8) for n, period in zip(size, (HEIGHT, WIDTH), strict=True)]
+        tile -= 0 if reach else (1 - np.multiply.outer(*weights))[..., None] * part
+    same("pixels", "dcv_taper", device.read(buffer), expected)
+
+
 def test_impute(device: Device) -> None:
     z, model = full(), full(seed=21)
     bound = np.where(z > 0.5, np.inf, np.where(z > 0, z, -np.inf))
@@ -225,15 +236,18 @@ def test_tv_shrink(device: Device, colour: bool, rho: float) -> None:
 
 
 @pytest.mark.parametrize("shared", [True, False])
-def test_divide_and_multiply(device: Device, shared: bool) -> None:
+def test_divide_notch_and_multiply(device: Device, shared: bool) -> None:
     rng = np.random.default_rng(3)
     k, b, x = (rng.standard_normal((*shape, HEIGHT, COLUMNS, 3, 2)) @ [1, 1j] for shape in ((), (TILES,), (TILES,)))
     if shared:
         k = np.repeat(k[..., :1], 3, axis=2)
     r, next_, otf = 0.37, np.int32(0 if shared else PLANE), device.spectra(k)
     power = device.buffer(np.concatenate([4 * np.sin(np.pi * np.arange(n) / m) ** 2 for n, m in ((COLUMNS, WIDTH), (HEIGHT, HEIGHT))]).astype(np.float32))
-    buffer = device.spectra(*x)
+    buffer, notched = device.spectra(*x), device.spectra(*x)
     device.run("dcv_divide", FULL, TILE, np.int32(1), np.float32(r), next_, otf, power, device.spectra(*b), buffer)
+    half = k / np.abs(k).max()
+    device.run("dcv_notch", FULL, TILE, next_, device.spectra(half), notched)
+    same("spectrum", "dcv_notch", device.read_spectra(notched), (1 - np.abs(half) ** 2) ** 16 * x / (WIDTH * HEIGHT))
     smooth = r * np.array([1.0, 4, 4]) * fft.gradient_power((HEIGHT, WIDTH))[..., None]
     same("spectrum", "dcv_divide", device.read_spectra(buffer), (b + r * x) / (np.abs(k) ** 2 + smooth) / (WIDTH * HEIGHT))
     for correlate, share, expected in ((0, 1, k * x), (1, 1, np.conj(k) * x), (0, 0.3, 0.7 * x + 0.3 * k * x)):

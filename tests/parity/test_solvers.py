@@ -36,14 +36,14 @@ def random_psf(size, seed, channels=0):
     return (k / k.sum(axis=(0, 1))).astype(np.float32)
 
 
-def both(name, y, k, iterations, white=None, frame=True, shape=None):
+def both(name, y, k, iterations, white=None, frame=True, shape=None, taper=0):
     """(C, pyref in double precision) on the same domain."""
     method = METHODS[name]
     params = method.parameters(y, k)
     shape = shape or boundary.domain(y.shape, boundary.gap(k.shape[0] // 2))
-    problem = solver.problem(y.astype(float), k.astype(float), white, shape=shape, frame=frame)
+    problem = solver.problem(y.astype(float), k.astype(float), white, shape=shape, frame=frame, taper=taper)
     expected = method.solve(problem, params, iterations)[: y.shape[0], : y.shape[1]]
-    return _ops.solve(name, y, k, shape, params, iterations=iterations, white=white, frame=frame), expected
+    return _ops.solve(name, y, k, shape, params, iterations=iterations, white=white, frame=frame, taper=taper), expected
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -83,6 +83,30 @@ def test_solver_on_awkward_data(name, case, frame):
         y -= 0.5
     actual, expected = both(name, y, k, 8, white, frame)
     compare(name, actual, expected)
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("channels", [0, 3], ids=["one PSF", "per-channel PSF"])
+def test_tapered_tile(name, channels):
+    """An inner tile whose data fade towards its cuts."""
+    y, k = scene((33, 46), 3), random_psf(7, 3, channels)
+    actual, expected = both(name, y, k, 5, frame=False, taper=12)
+    compare(name, actual, expected)
+
+
+def test_tiles_of_a_blur_that_reaches_further():
+    """A blur with zeros at which any joint rings through its tile: tapered tiles agree with the whole picture; untapered ones differ by 2.3e-2."""
+    i, j = np.indices((420, 420))
+    sharp = 0.5 + 0.4 * np.sign(np.sin(i / 17) * np.sin(j / 23))
+    k = np.full((9, 9), 1 / 81, np.float32)
+    blurred = scipy.signal.fftconvolve(np.pad(sharp, 4, mode="reflect"), k, mode="valid")
+    y = (blurred + np.random.default_rng(2).normal(0, 0.002, blurred.shape)).astype(np.float32)
+    options = {"noise": 0.002, "gradient": 0.05, "planning": "estimate"}
+    with dcv.Plan(y, k, halo=64, tile=256, **options) as plan:
+        assert plan.info.tiles_x > 2
+        tiled = plan.execute(y)
+    error = (tiled - dcv.deconvolve(y, k, tile=1024, halo=512, **options))[40:-40, 40:-40]
+    assert np.sqrt(np.mean(error**2)) < 6e-3
 
 
 @pytest.mark.parametrize("name", METHODS)
