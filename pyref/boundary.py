@@ -48,7 +48,7 @@ def extend(y, shape, repeat=0):
 
 
 def fade(count, period, width):
-    """Weights (period,) of one axis of an inner tile with data [0, count): sin^2(pi d / (2 width)) at a distance d < width from a cut, 0 in the gap, 1 elsewhere."""
+    """Weights (period,) of an axis of an inner tile, data [0, count): sin^2(pi d / (2 width)) at a distance d < width from a cut, 0 in the gap, else 1."""
     i = np.arange(period) + 0.5
     return np.sin(np.pi / 2 * np.clip(np.minimum(i, count - i) / width, 0, 1)) ** 2
 

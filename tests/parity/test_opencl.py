@@ -59,6 +59,8 @@ def with_lamp(y: np.ndarray) -> np.ndarray:
 CASES = {
     "plain": (scene(140, 180), psf_of(9), {}),
     "tiles": (scene(200, 260), psf_of(9), {"tile": 160, "halo": 16}),
+    "inner tiles": (scene(200, 260), np.full((9, 9), 1 / 81, np.float32), {"tile": 96, "halo": 16}),  # tapered
+    "inner tiles with holes": (with_holes(scene(200, 260)), psf_of(7, channels=3), {"tile": 96, "halo": 8}),
     "gray": (scene(129, 131, 1), psf_of(7), {}),
     "two channels": (scene(100, 90, 2), psf_of(5), {}),
     "psf per channel": (scene(120, 100), psf_of(7, channels=3), {}),
