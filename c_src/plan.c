@@ -451,7 +451,8 @@ static int count_transforms(const dcv_plan *plan)
     for(int ix = 0; ix < t->tiles_x; ix++)
     {
       const dcv_tile tile = dcv_tiling_at(t, ix, iy);
-      count += plan->solver->transforms(&plan->job, tile.frame_x || tile.frame_y);
+      const bool frame = tile.frame_x || tile.frame_y;
+      count += plan->solver->transforms(&plan->job, frame) + (frame || t->taper == 0 ? 0 : 2 * plan->job.channels);
     }
   return count;
 }

@@ -366,7 +366,7 @@ static dcv_status taper(dcv_cl *cl, const batch *b)
   const dcv_cl_tile t = cl->tile;
   const int tiles = b->count, first = b->first, width = cl->tiling.taper;
   bool inner = false;
-  for(int i = 0; i < tiles; i++) inner |= cl->places[first + i].reach == 0;
+  for(int i = 0; i < tiles; i++) inner = inner || cl->places[first + i].reach == 0;
   if(width == 0 || !inner) return DCV_OK;
   DCV_TRY(copy(cl, Z, MODEL, planes_bytes(cl, tiles)));
   DCV_TRY(transform(cl, false, MODEL, tiles));

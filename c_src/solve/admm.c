@@ -15,7 +15,8 @@
  * them where they started, the more so with little noise. No step size and nothing measured on the tile.
  *
  * Z is the data with unknown pixels replaced (ops/boundary): only tiles that hold some renew them, after each iteration but the last, for a second pair of
- * transforms. The cut edges of an inner tile are not unknown but thrown away with the halo.
+ * transforms. The cut edges of an inner tile are not unknown but thrown away with the halo, and tapered before where the
+ * inverse filter reaches beyond it (dcv_boundary_taper).
  *
  * Three channels with one PSF are turned to luminance and two chromas by an orthonormal matrix, and chroma gradients count double: they are smaller in
  * pictures, and chroma noise is the uglier one.

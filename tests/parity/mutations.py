@@ -248,7 +248,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "c_src/cl/cl.c": ("test_opencl.py", [
         ("r = rho / (cl->job.lam", "r = -rho / (cl->job.lam"),
         ("rho *= growth", "rho /= growth"),
-        ("inner |= cl->places[first + i].reach == 0", "inner &= cl->places[first + i].reach == 0"),
+        ("inner = inner || cl", "inner = inner && cl"),
         ("((i - n / 2) % t->height", "((i + n / 2) % t->height"),
         ("left = rx[0] - tile.x0", "left = rx[0] + tile.x0"),
     ]),
