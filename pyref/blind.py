@@ -66,7 +66,7 @@ NNLS_STEPS = 20
 SHARP = 0.02        # energy a PSF must gain on the delta to count
 NARROW, SHARP_NARROW = 1.0, 0.06  # the same for a narrower one (px, psf.radius)
 SOFT = 0.85         # px, the same: one up to here is the picture's own softness
-CONFIDENCE = np.array([-0.18, 7.22, 4.31, 0.93])  # see confidence()
+CONFIDENCE = np.array([0.37, 8.06, 3.31, 0.81])  # see confidence()
 LOG_NOISE = (-5.5, -2.5)  # range of the noise it was fitted on
 PRUNE = 0.03        # of the peak: smaller values of the PSF are noise
 ISLAND = 0.02       # of the sum: smaller islands of the PSF are noise
@@ -135,7 +135,7 @@ def confidence(gain: float, agreement: float, variance: float) -> float:
     """Probability that the PSF is good: that restoring with it gains at least 70 % of the decibels that the true PSF would.
 
     Logistic regression on the gain of energy on the delta, the agreement of two starts and the decadic logarithm of the variance of the noise, the window
-    scaled to CONTRAST; fitted on 275 estimates (see docs/blind.md).
+    scaled to CONTRAST; fitted on 285 estimates (see docs/blind.md).
     """
     features = np.array([1, gain, agreement, np.clip(np.log10(max(variance, 1e-12)), *LOG_NOISE)])
     return float(1 / (1 + np.exp(-features @ CONFIDENCE)))

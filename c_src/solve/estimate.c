@@ -407,12 +407,12 @@ static bool is_sharp(double gain, double radius)
 }
 
 /* Probability that the PSF is good: that restoring with it gains at least 70 % of the decibels that the true PSF would. Logistic regression on the gain of
- * energy on the delta, the agreement of two starts and the decadic logarithm of the variance of the noise, the window scaled to CONTRAST; fitted on 275
+ * energy on the delta, the agreement of two starts and the decadic logarithm of the variance of the noise, the window scaled to CONTRAST; fitted on 285
  * estimates (docs/blind.md). */
 static double confidence_of(double gain, double agreement, double variance)
 {
   const double level = fmin(fmax(log10(fmax(variance, 1e-12)), -5.5), -2.5); /* the range it was fitted on */
-  return 1.0 / (1.0 + exp(-(-0.18 + 7.22 * gain + 4.31 * agreement + 0.93 * level)));
+  return 1.0 / (1.0 + exp(-(0.37 + 8.06 * gain + 3.31 * agreement + 0.81 * level)));
 }
 
 /* Candidates and the count of steps. */
