@@ -452,7 +452,7 @@ static int count_transforms(const dcv_plan *plan)
     {
       const dcv_tile tile = dcv_tiling_at(t, ix, iy);
       const bool frame = tile.frame_x || tile.frame_y;
-      count += plan->solver->transforms(&plan->job, frame) + (frame || t->taper == 0 ? 0 : 2 * plan->job.channels);
+      count += plan->solver->transforms(&plan->job, frame) + (frame || t->taper > 0 ? 2 * plan->job.channels : 0);
     }
   return count;
 }

@@ -107,7 +107,7 @@ __kernel void dcv_divide(const dcv_cl_tile t, const int turned, const float r, c
   }
 }
 
-/* x <- (1 - |K|^2)^16 x / pixels: what the data hold near the zeros of K, see c_src/ops/boundary.h. */
+/* x <- (1 - |K|^2)^8 x / pixels: what the data hold near the zeros of K, see c_src/ops/boundary.h. */
 __kernel void dcv_notch(const dcv_cl_tile t, const int next, __global const float *otf, __global float *x)
 {
   const int j = get_global_id(0), i = get_global_id(1);

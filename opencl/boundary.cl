@@ -93,15 +93,16 @@ inline float fade(const int i, const int count, const int taper)
   return root * root;
 }
 
-/* z <- z - (1 - w_x w_y) notch in tiles that do not reach the frame, see c_src/ops/boundary.h. */
+/* z <- z - (1 - w_x w_y) notch in tiles that do not reach the frame (taper 0: none), z <- z - notch in the gap of those that do, see c_src/ops/boundary.h. */
 __kernel void dcv_taper(const dcv_cl_tile t, __global const dcv_cl_place *places, const int first, const int taper, __global const float *notch,
                         __global float *z)
 {
   const int x = get_global_id(0), y = get_global_id(1);
   const dcv_cl_place p = place_of(places, first);
-  if(x >= t.width || y >= t.height || p.reach > 0) return;
+  if(x >= t.width || y >= t.height || (p.reach == 0 && taper == 0)) return;
   const size_t at = (size_t)get_global_id(2) * t.plane + y * t.stride + x;
-  z[at] -= (1.0f - fade(x, p.data_width, taper) * fade(y, p.data_height, taper)) * notch[at];
+  const float data = p.reach > 0 ? x < p.data_width && y < p.data_height : fade(x, p.data_width, taper) * fade(y, p.data_height, taper);
+  z[at] -= (1.0f - data) * notch[at];
 }
 
 /* z <- max(z + omega (model - z), bound) where bound is not +infinity. */

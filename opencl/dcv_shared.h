@@ -13,7 +13,7 @@
 #define DCV_RISE 100.0f         /* and by what the share rises in each further iteration, up to 1 */
 #define DCV_HOLE_PASSES 32      /* holes are filled from their edges */
 #define DCV_HOLE_STEP(pass) (1 << (pass) / 8) /* by steps of 1, 2, 4 and 8 px: 120 px in all */
-#define DCV_NOTCH_SQUARINGS 4  /* of 1 - |K|^2: its 16th power is large near the zeros of K only */
+#define DCV_NOTCH_SQUARINGS 3  /* of 1 - |K|^2: its 8th power is large near the zeros of K only */
 #define DCV_LEAST_SQUARE 1e-30f /* keeps the norm of the shrinkage off zero */
 
 /* Orthonormal turn to luminance and chroma: 1 / sqrt 3, 1 / sqrt 2, 1 / sqrt 6. */

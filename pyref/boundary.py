@@ -53,13 +53,14 @@ def fade(count, period, width):
     return np.sin(np.pi / 2 * np.clip(np.minimum(i, count - i) / width, 0, 1)) ** 2
 
 
-def taper(y, k, weights, power=16):
-    """y - (1 - w) n * y with the filter n of transfer function (1 - |K|^2)^16: what the data hold near the zeros of K fades towards a tile's cuts.
+def taper(y, k, weights, power=8):
+    """y - (1 - w) n * y with the filter n of transfer function (1 - |K|^2)^8: what the data hold near the zeros of K fades towards a tile's cuts.
 
     A cut edge meets the opposite one through the gap, which no blurred picture would do; what that excites at the zeros of K rings through the
-    whole tile. (1 - |K|^2)^16 y is what 16 steps of gradient descent from 0 (Landweber 1951) on ||k * x - y||^2 leave of y: unlike that of the
+    whole tile. (1 - |K|^2)^8 y is what 8 steps of gradient descent from 0 (Landweber 1951) on ||k * x - y||^2 leave of y: unlike that of the
     inverse filter its kernel is compact, so that little of the joint gets to where w = 1. Blurring the edges with k itself (Reeves 2005) leaves the same or up
-    to a fifth more of the difference from the whole picture, RMS.
+    to a fifth more of the difference from the whole picture, RMS. The surroundings of a frame, too, begin with what the zeros of K allow (w = 0 in
+    the gap, 1 on the data): few iterations do not get rid of the rest.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ largest change in a step is 0.02 of its peak. Its scales, coarse to fine, are th
 """
 import numpy as np
 
-from . import fft, solver, tv
+from . import boundary, fft, solver, tv
 from .admm import parameters
 
 __all__ = ["alternate", "parameters", "solve"]
@@ -49,6 +49,7 @@ def solve(problem, params, iterations=ITERATIONS, watch=None):
 def alternate(y, psf, lam, e, rounds, shape=None):
     """PSF (n, n) of the grey picture y (M, N) after so many rounds of one step on the picture and one on the PSF, from `psf` (n, n), at one scale."""
     p = solver.problem(y[..., None], psf, shape=shape)
+    p.y = boundary.extend(y[..., None], p.shape, boundary.edge(boundary.gap(psf.shape[0] // 2)))  # the start says nothing yet of the zeros of K
     at = np.arange(psf.shape[0]) - psf.shape[0] // 2
     x = before = p.y
     for t in range(rounds):

@@ -83,7 +83,9 @@ def problem(y, psf, white=None, dtype=np.float64, shape=None, frame=True, halo=0
     k = fft.otf(psf, shape, dtype)
     k = k[..., None] if k.ndim == 2 else k
     z = boundary.extend(filled, shape, boundary.edge(gap) if frame else 0)
-    if taper:
+    if frame:
+        z = boundary.taper(z, k, [np.arange(period) < n for n, period in zip(y.shape, shape)])
+    elif taper:
         z = boundary.taper(z, k, [boundary.fade(n, period, taper) for n, period in zip(y.shape, shape)])
     return Problem(
         z, bound, k,

@@ -359,15 +359,15 @@ static dcv_status hold(dcv_cl *cl, const dcv_cl_place *place, int slot, int x)
   return write(cl, x, at, cl->host, plane * cl->job.channels);
 }
 
-/* z of inner tiles tapered, see dcv_job_start. */
+/* z tapered, see dcv_job_start. */
 static dcv_status taper(dcv_cl *cl, const batch *b)
 {
   cl_mem *const m = cl->memory;
   const dcv_cl_tile t = cl->tile;
   const int tiles = b->count, first = b->first, width = cl->tiling.taper;
-  bool inner = false;
-  for(int i = 0; i < tiles; i++) inner = inner || cl->places[first + i].reach == 0;
-  if(width == 0 || !inner) return DCV_OK;
+  bool any = width > 0;
+  for(int i = 0; i < tiles; i++) any = any || cl->places[first + i].reach > 0;
+  if(!any) return DCV_OK;
   DCV_TRY(copy(cl, Z, MODEL, planes_bytes(cl, tiles)));
   DCV_TRY(transform(cl, false, MODEL, tiles));
   DCV_TRY(launch(cl, K_notch, t.columns, t.height, tiles, ARGS(ARG(t), ARG(cl->next), ARG(m[OTF]), ARG(m[MODEL]))));

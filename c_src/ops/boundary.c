@@ -150,6 +150,15 @@ DCV_SIMD void dcv_boundary_taper(const dcv_fft *fft, const float *restrict weigh
   }
 }
 
+DCV_SIMD void dcv_boundary_clear_gap(const dcv_fft *fft, int data_width, int data_height, const float *restrict notch, float *restrict z)
+{
+  for(int i = 0; i < fft->height; i++)
+  {
+    const size_t row = (size_t)i * fft->stride;
+    for(int j = i < data_height ? data_width : 0; j < fft->width; j++) z[row + j] -= notch[row + j];
+  }
+}
+
 DCV_SIMD void dcv_boundary_impute(const dcv_fft *fft, float omega, const float *restrict model, const float *restrict bound, float *restrict z)
 {
   for(int i = 0; i < fft->height; i++)

@@ -42,7 +42,7 @@ bool dcv_boundary_bound(const dcv_fft *fft, const float *y, int data_width, int 
 /* Weights of one axis of an inner tile with `count` pixels of data: sin^2(pi d / (2 taper)) at a distance d < taper from a cut, 0 in the gap, 1 elsewhere. */
 void dcv_boundary_fade(int count, int period, int taper, float *weight);
 
-/* x <- (1 - |K|^2)^16 x / pixels, spectra; the division undoes the unnormalised transforms. (1 - |K|^2)^16 x is what 16 steps of gradient descent from 0
+/* x <- (1 - |K|^2)^8 x / pixels, spectra; the division undoes the unnormalised transforms. (1 - |K|^2)^8 x is what 8 steps of gradient descent from 0
  * (Landweber 1951) on ||k * x - y||^2 leave of y: what is near the zeros of K, by a compact kernel. */
 void dcv_boundary_notch(const dcv_fft *fft, const float *otf, float *x);
 
@@ -50,6 +50,9 @@ void dcv_boundary_notch(const dcv_fft *fft, const float *otf, float *x);
  * continue it, it would make the whole tile ring. weight: w_x, then w_y (dcv_boundary_fade); notch: z filtered by dcv_boundary_notch. (Blurring the cuts with k
  * itself, Reeves 2005, leaves the same or up to a fifth more on average.) */
 void dcv_boundary_taper(const dcv_fft *fft, const float *weight, const float *notch, float *z);
+
+/* z <- z - notch in the gap: the surroundings of a frame begin without what no blurred picture has there; few iterations do not get rid of it. */
+void dcv_boundary_clear_gap(const dcv_fft *fft, int data_width, int data_height, const float *notch, float *z);
 
 /* z <- max(z + omega (model - z), bound) where bound is not +infinity. */
 void dcv_boundary_impute(const dcv_fft *fft, float omega, const float *model, const float *bound, float *z);

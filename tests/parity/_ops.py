@@ -69,6 +69,7 @@ _Bool dcv_boundary_bound(const dcv_fft *fft, const float *y, int data_width, int
 void dcv_boundary_fade(int count, int period, int taper, float *weight);
 void dcv_boundary_notch(const dcv_fft *fft, const float *otf, float *x);
 void dcv_boundary_taper(const dcv_fft *fft, const float *weight, const float *notch, float *z);
+void dcv_boundary_clear_gap(const dcv_fft *fft, int data_width, int data_height, const float *notch, float *z);
 void dcv_boundary_impute(const dcv_fft *fft, float omega, const float *model, const float *bound, float *z);
 dcv_highlight dcv_highlight_of(const dcv_psf *psf, float white, float noise);
 _Bool dcv_highlight_hide(const dcv_highlight *highlight, const dcv_fft *fft, int channels, float *const *planes, int width, int height, float *weight,

@@ -70,6 +70,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("count - i - 0.5f", "count + i - 0.5f"),
         ("power = 1.0f - (otf[at]", "power = 1.0f + (otf[at]"),
         ("(1.0f - w * weight[j]) * notch", "(1.0f + w * weight[j]) * notch"),
+        ("z[row + j] -= notch", "z[row + j] += notch"),
         ("omega * (model[row + j] - z[row + j])", "omega * (model[row + j] + z[row + j])"),
     ]),
     "c_src/ops/noise.c": ("test_operators.py -k noise", [
@@ -126,7 +127,8 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     ]),
     "c_src/solve/common.c": ("test_solvers.py", [
         ("frame ? dcv_boundary_reach", "!frame ? dcv_boundary_reach"),
-        ("if(tile->taper) taper", "if(tile->taper && tile->frame) taper"),
+        ("if(frame || tile->taper) taper", "if(frame) taper"),
+        ("if(frame || tile->taper) taper", "if(tile->taper) taper"),
         ("DCV_FIRST_RATIO / (job->lam", "DCV_FIRST_RATIO * (job->lam"),
     ]),
     "c_src/solve/admm.c": ("test_solvers.py -k 'admm or lam'", [
@@ -235,7 +237,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("(i + 1 - edge)", "(i + 1 + edge)"),
         ("* row[p.data_width - 1] + w", "* row[p.data_width - 1] - w"),
         ("count - i - 0.5f", "count + i - 0.5f"),
-        ("p.reach > 0) return", "p.reach < 0) return"),
+        ("p.reach > 0 ? x", "p.reach == 0 ? x"),
         ("DCV_OMEGA * (model[at] - z[at])", "DCV_OMEGA * (model[at] + z[at])"),
     ]),
     "opencl/picture.cl": ("test_opencl_kernels.py", [

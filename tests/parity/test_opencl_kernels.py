@@ -193,8 +193,8 @@ def test_taper(device: Device, reach: int) -> None:
     buffer, expected = device.planes(*z), z.astype(float)
     device.run("dcv_taper", FULL3, TILE, places(device, reach=reach), FIRST, np.int32(8), device.planes(*notch), buffer)
     for tile, part, size in zip(expected, notch, SIZES, strict=True):
-        weights = [boundary.fade(n, period, 8) for n, period in zip(size, (HEIGHT, WIDTH), strict=True)]
-        tile -= 0 if reach else (1 - np.multiply.outer(*weights))[..., None] * part
+        weights = [np.arange(period) < n if reach else boundary.fade(n, period, 8) for n, period in zip(size, (HEIGHT, WIDTH), strict=True)]
+        tile -= (1 - np.multiply.outer(*weights))[..., None] * part
     same("pixels", "dcv_taper", device.read(buffer), expected)
 
 
@@ -247,7 +247,7 @@ def test_divide_notch_and_multiply(device: Device, shared: bool) -> None:
     device.run("dcv_divide", FULL, TILE, np.int32(1), np.float32(r), next_, otf, power, device.spectra(*b), buffer)
     half = k / np.abs(k).max()
     device.run("dcv_notch", FULL, TILE, next_, device.spectra(half), notched)
-    same("spectrum", "dcv_notch", device.read_spectra(notched), (1 - np.abs(half) ** 2) ** 16 * x / (WIDTH * HEIGHT))
+    same("spectrum", "dcv_notch", device.read_spectra(notched), (1 - np.abs(half) ** 2) ** 8 * x / (WIDTH * HEIGHT))
     smooth = r * np.array([1.0, 4, 4]) * fft.gradient_power((HEIGHT, WIDTH))[..., None]
     same("spectrum", "dcv_divide", device.read_spectra(buffer), (b + r * x) / (np.abs(k) ** 2 + smooth) / (WIDTH * HEIGHT))
     for correlate, share, expected in ((0, 1, k * x), (1, 1, np.conj(k) * x), (0, 0.3, 0.7 * x + 0.3 * k * x)):

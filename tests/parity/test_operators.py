@@ -407,7 +407,7 @@ def test_highlight_hold(k, shape, channels):
 
 @pytest.mark.parametrize("width", [4, 20])
 def test_boundary_taper(width):
-    """Data that fade towards the cuts of a tile: weights, and the filter."""
+    """Data that fade towards the cuts of a tile: weights, and the filter; and the gap at a frame."""
     shape, data = (45, 36), (31, 24)
     d = _ops.Domain(*shape)
     weight = np.full(sum(shape), np.nan, np.float32)
@@ -423,6 +423,10 @@ def test_boundary_taper(width):
     d.lib.dcv_boundary_taper(d.fft, pointer, notch, plane)
     expected = boundary.taper(exact(z), k[..., None], (rows, cols))
     assert np.abs(expected - z).max() > 0.1
+    compare("boundary taper", d.pixels(plane), expected[..., 0])
+    plane = d.plane(z[..., 0])
+    d.lib.dcv_boundary_clear_gap(d.fft, data[1], data[0], notch, plane)
+    expected = boundary.taper(exact(z), k[..., None], [np.arange(period) < n for n, period in zip(data, shape, strict=True)])
     compare("boundary taper", d.pixels(plane), expected[..., 0])
 
 
