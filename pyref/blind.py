@@ -20,7 +20,8 @@ resolution settles at a constant weight; from it the alternation walks on in sev
 parameters (`fit_family`), by `energy`.
 
 All this sees one plane, the luminance. Channels with white noise of their own say more (`load`): then the plane is their mean, which has less noise, and
-the settling and the walks see two chroma planes beside it: one mask of gradients for all three, sums over them in step 2 and in `cost`.
+the settling, the walks and the comparison with the families see two chroma planes beside it: one mask of gradients for all three, sums over them in
+step 2 and in `cost`.
 """
 
 from __future__ import annotations
@@ -496,9 +497,8 @@ def estimate(y: np.ndarray, size: int, *, largest: int = 33, per_channel: bool =
     k = centred(k)
     members = [fit_family(finest, k, cost + NEAR, family, lam) for family in FAMILIES]
     candidates = [k] + [member for member in members if member is not None]
-    score = [finest.energy(c) for c in candidates]
-    gain = finest.energy(delta) - min(score)
-    best_psf = candidates[int(np.argmin(score))]
+    best_psf = min(candidates, key=last.energy)
+    gain = finest.energy(delta) - finest.energy(best_psf)
     if is_sharp(gain, psf.radius(best_psf)):
         return Estimate(np.stack([delta] * 3, -1) if per_channel else delta, 0.0, noise, best.log)
     sure = confidence(gain, agreement(best_psf, others[0].k), variance)

@@ -10,7 +10,7 @@
  *   3. the lowest energy among these wins, if it is lower than the delta's.
  *
  * All this sees one plane, the luminance. Channels with white noise of their own say more (load_window): then the plane is their mean, which has less noise,
- * and in 2 the settling and the walks see two chroma planes beside it.
+ * and in 2 and 3 the settling, the walks and the comparison with the families see two chroma planes beside it.
  *
  * The size given is what is expected: where the best start presses against its square at half the resolution, all begin again in a larger one.
  *
@@ -59,7 +59,7 @@ enum { SETTLE = 8 /* rounds */, PASSES = 2, WALK_ROUNDS = 2, BEST = 3, SEARCH_PA
 /* A start, the delta or a member of the family. */
 typedef struct candidate {
   float k[DCV_BLIND_VALUES], lam;
-  double energy;
+  double energy, merit; /* merit: the energy by which it competes with the families */
   int scales, size[DCV_BLIND_SCALES], rounds[DCV_BLIND_SCALES];
   float change[DCV_BLIND_SCALES];
 } candidate;
@@ -521,7 +521,13 @@ static int compete(estimation *e, float floor, const int kept[])
 #pragma omp barrier
 #pragma omp for schedule(dynamic, 1)
     for(int i = DELTA - 1; i < CANDIDATES; i++)
-      if(i < FAMILY || e->fits[i - FAMILY]) score(e, e->levels - 1, &e->candidates[i < DELTA ? best : i], e->size);
+    {
+      candidate *const own = &e->candidates[i < DELTA ? best : i];
+      if(i >= FAMILY && !e->fits[i - FAMILY]) continue;
+      score(e, e->levels - 1, own, e->size);
+      const dcv_blind_work work = work_of(e);
+      own->merit = e->coloured && i != DELTA && !stopped(e) ? dcv_blind_energy(last, &work, own->k, e->size) : own->energy;
+    }
   }
   return best;
 }
@@ -675,7 +681,7 @@ static dcv_status estimate(estimation *e, const dcv_params *params, const dcv_im
 
   int best = start;
   for(int f = 0; f < DCV_FAMILIES; f++)
-    if(e->fits[f] && e->candidates[FAMILY + f].energy <= e->candidates[best].energy) best = FAMILY + f;
+    if(e->fits[f] && e->candidates[FAMILY + f].merit <= e->candidates[best].merit) best = FAMILY + f;
   const double gain = e->candidates[DELTA].energy - e->candidates[best].energy;
   float radius = 0.0f;
   if(scale > 0.0) DCV_TRY(dcv_psf_radius(&(dcv_psf){ e->candidates[best].k, e->size, 1 }, &radius));

@@ -208,7 +208,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("1.0 - 4.0 * noise", "1.0 + 4.0 * noise"),
         ("energy < e->candidates[s].energy ||", "energy > e->candidates[s].energy ||"),
         ("energy <= e->candidates[kept[1]].energy", "energy >= e->candidates[kept[1]].energy"),
-        ("e->candidates[FAMILY + f].energy <=", "e->candidates[FAMILY + f].energy >="),
+        ("e->candidates[FAMILY + f].merit <=", "e->candidates[FAMILY + f].merit >="),
         ("e->candidates[DELTA].energy - e->candidates[best].energy", "e->candidates[DELTA].energy + e->candidates[best].energy"),
         ("radius < SOFT", "radius > SOFT"),
         ("gain < (radius", "gain > (radius"),
