@@ -53,7 +53,7 @@ int dcv_job_step_transforms(const dcv_job *job, bool unknown); /* of those that 
 size_t dcv_job_otf_floats(const dcv_job *job);
 void dcv_job_prepare_otfs(const dcv_job *job, float *shared);
 
-/* Bounds, holes, gap and tapered cuts of all channels (ops/boundary). Returns whether anything is unknown. scratch: one plane. */
+/* Bounds, holes, gap (cleared at the frame) and tapered cuts of all channels (ops/boundary). Returns whether anything is unknown. scratch: one plane. */
 bool dcv_job_start(const dcv_job *job, const float *shared, dcv_tile_run *tile, float *const *bound, float *scratch);
 
 /* Spectra of the model <- conj(K) Z with Z the spectrum of z, turned where the job says so, which `x` (may be NULL) receives before. */

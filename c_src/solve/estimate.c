@@ -480,6 +480,7 @@ static int compete(estimation *e, float floor, const int kept[])
   const int middle = middle_of(e);
   const dcv_blind_level *const finest = &e->level[e->levels - 1], *const last = e->coloured ? &e->colour : finest;
   int best = 0;
+  bool rivals = false;
 #pragma omp parallel num_threads(e->threads)
   {
 #pragma omp for schedule(dynamic, 1)
@@ -516,7 +517,10 @@ static int compete(estimation *e, float floor, const int kept[])
       own->rounds[own->scales - 1] += SETTLE + PASSES * COUNT(WALKS) * WALK_ROUNDS;
       dcv_blind_centre(own->k, e->size);
       for(int f = 0; f < DCV_FAMILIES; f++)
+      {
         e->fits[f] = !stopped(e) && fit_family(e, own->k, cost + NEAR, f, e->candidates[FAMILY + f].k);
+        rivals = rivals || e->fits[f];
+      }
     }
 #pragma omp barrier
 #pragma omp for schedule(dynamic, 1)
@@ -526,7 +530,7 @@ static int compete(estimation *e, float floor, const int kept[])
       if(i >= FAMILY && !e->fits[i - FAMILY]) continue;
       score(e, e->levels - 1, own, e->size);
       const dcv_blind_work work = work_of(e);
-      own->merit = e->coloured && i != DELTA && !stopped(e) ? dcv_blind_energy(last, &work, own->k, e->size) : own->energy;
+      own->merit = e->coloured && rivals && i != DELTA && !stopped(e) ? dcv_blind_energy(last, &work, own->k, e->size) : own->energy;
     }
   }
   return best;
