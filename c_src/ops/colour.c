@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "ops/colour.h"
 
-#include "../opencl/dcv_shared.h"
-
 DCV_SIMD void dcv_colour_turn(const dcv_fft *fft, const float *const *from, float *const *to)
 {
   const float *const r = from[0], *const g = from[1], *const b = from[2];
@@ -12,8 +10,7 @@ DCV_SIMD void dcv_colour_turn(const dcv_fft *fft, const float *const *from, floa
   {
     const float red = r[i], green = g[i], blue = b[i];
     l[i] = DCV_R3 * (red + green + blue);
-    m[i] = DCV_R2 * (red - blue);
-    n[i] = DCV_R6 * (red - 2.0f * green + blue);
+    dcv_colour_chroma(red, green, blue, 1.0f, &m[i], &n[i]);
   }
 }
 

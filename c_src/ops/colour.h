@@ -9,6 +9,15 @@
 
 #include "maths/fft.h"
 
+#include "../opencl/dcv_shared.h"
+
+/* The chromas of one pixel, times `scale`. */
+static inline void dcv_colour_chroma(float red, float green, float blue, float scale, float *m, float *n)
+{
+  *m = scale * DCV_R2 * (red - blue);
+  *n = scale * DCV_R6 * (red - 2.0f * green + blue);
+}
+
 /* Three planes each; `to` may be `from`. */
 void dcv_colour_turn(const dcv_fft *fft, const float *const *from, float *const *to);
 /* In place. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "ops/noise.h"
 
-#include "../opencl/dcv_shared.h"
+#include "ops/colour.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -39,7 +39,7 @@ static int planes_of(int channels)
 static void high_passes(const dcv_image *in, int x, int y, int channels, int step, float *d)
 {
   for(int c = 0; c < channels; c++) d[c] = high_pass(in, x, y, c, step);
-  if(channels == 3) d[3] = (d[0] - d[2]) * DCV_R2, d[4] = (d[0] - 2.0f * d[1] + d[2]) * DCV_R6;
+  if(channels == 3) dcv_colour_chroma(d[0], d[1], d[2], 1.0f, &d[3], &d[4]);
 }
 
 static int ascending(const void *a, const void *b)

@@ -119,7 +119,7 @@ static void run(const dcv_job *job, const float *shared, float *work, dcv_tile_r
   }
   dcv_job_weights(job, weights);
   double last = dcv_seconds();
-  const bool unknown = dcv_job_start(job, shared, tile, bound, model[0]);
+  const bool unknown = dcv_job_start(job, shared, tile, bound, model[0], &last);
   memset(u[0], 0, sizeof(float) * 2 * channels * plane);
   float rising = rho(job);
   const float growth = powf(DCV_GROWTH, 1.0f / (float)DCV_MAX(job->iterations - 1, 1));

@@ -49,24 +49,23 @@ void dcv_job_prepare_otfs(const dcv_job *job, float *shared)
 }
 
 /* What z has near the zeros of K fades towards the cuts of an inner tile, or leaves the surroundings of the frame. */
-static void taper(const dcv_job *job, const float *otf, dcv_tile_run *tile, float *z, float *scratch)
+static void taper(const dcv_job *job, const float *otf, dcv_tile_run *tile, float *z, float *scratch, double *last)
 {
   memcpy(scratch, z, sizeof(float) * job->fft->plane);
-  double seconds = -dcv_seconds();
+  dcv_lap(last, &tile->seconds_pixel);
   dcv_fft_forward(job->fft, scratch);
-  seconds += dcv_seconds();
+  dcv_lap(last, &tile->seconds_fft);
   dcv_boundary_notch(job->fft, otf, scratch);
-  seconds -= dcv_seconds();
+  dcv_lap(last, &tile->seconds_pixel);
   dcv_fft_inverse(job->fft, scratch);
-  seconds += dcv_seconds();
+  dcv_lap(last, &tile->seconds_fft);
   if(tile->frame)
     dcv_boundary_clear_gap(job->fft, tile->data_width, tile->data_height, scratch, z);
   else
     dcv_boundary_taper(job->fft, tile->taper, scratch, z);
-  tile->seconds_fft += seconds, tile->seconds_pixel -= seconds; /* the solver counts the whole start as pixels */
 }
 
-bool dcv_job_start(const dcv_job *job, const float *shared, dcv_tile_run *tile, float *const *bound, float *scratch)
+bool dcv_job_start(const dcv_job *job, const float *shared, dcv_tile_run *tile, float *const *bound, float *scratch, double *last)
 {
   const int width = tile->data_width, height = tile->data_height;
   const bool frame = tile->frame;
@@ -77,7 +76,7 @@ bool dcv_job_start(const dcv_job *job, const float *shared, dcv_tile_run *tile, 
     unknown |= dcv_boundary_bound(job->fft, z, width, height, job->saturation, frame ? dcv_boundary_reach(job->psf->size / 2) : 0, bound[c]);
     dcv_boundary_fill_holes(job->fft, z, width, height, scratch);
     dcv_boundary_extend(job->fft, z, width, height, tile->edge_x, tile->edge_y);
-    if(frame || tile->taper) taper(job, dcv_job_otf(job, shared, c), tile, z, scratch);
+    if(frame || tile->taper) taper(job, dcv_job_otf(job, shared, c), tile, z, scratch, last);
   }
   return unknown;
 }

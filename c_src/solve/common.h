@@ -32,7 +32,6 @@ static inline const float *dcv_job_otf(const dcv_job *job, const float *shared, 
   return shared + (dcv_job_otfs(job) == 1 ? 0 : c * job->fft->plane);
 }
 
-
 /* Adds the time since *last to *part. */
 static inline void dcv_lap(double *last, double *part)
 {
@@ -53,8 +52,9 @@ int dcv_job_step_transforms(const dcv_job *job, bool unknown); /* of those that 
 size_t dcv_job_otf_floats(const dcv_job *job);
 void dcv_job_prepare_otfs(const dcv_job *job, float *shared);
 
-/* Bounds, holes, gap (cleared at the frame) and tapered cuts of all channels (ops/boundary). Returns whether anything is unknown. scratch: one plane. */
-bool dcv_job_start(const dcv_job *job, const float *shared, dcv_tile_run *tile, float *const *bound, float *scratch);
+/* Bounds, holes, gap (cleared at the frame) and tapered cuts of all channels (ops/boundary). Returns whether anything is unknown. scratch: one plane;
+ * last: of dcv_lap. */
+bool dcv_job_start(const dcv_job *job, const float *shared, dcv_tile_run *tile, float *const *bound, float *scratch, double *last);
 
 /* Spectra of the model <- conj(K) Z with Z the spectrum of z, turned where the job says so, which `x` (may be NULL) receives before. */
 void dcv_job_data(const dcv_job *job, const float *shared, float *const *z, float *const *x, float *const *model, float *const *b, dcv_tile_run *tile);

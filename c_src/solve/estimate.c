@@ -17,6 +17,7 @@
  * Threads share out the scales, starts and scores; each is computed by one thread alone, so the bits do not depend on their number.
  */
 #include "ops/boundary.h"
+#include "ops/colour.h"
 #include "solve/blind.h"
 #include "solve/family.h"
 
@@ -536,18 +537,16 @@ static int compete(estimation *e, float floor, const int kept[])
   return best;
 }
 
-/* The chroma planes s (R - B) / sqrt 2 and s (R - 2 G + B) / sqrt 6, s = 1 / sqrt 3, width x height each, into planes 1 and 2 of e->colour.Y. */
+/* The chroma planes over sqrt 3 (ops/colour), width x height each, into planes 1 and 2 of e->colour.Y. */
 static void chroma(const estimation *e, const dcv_image *window)
 {
-  const float a = 0.408248290f, b = 0.235702260f;
   float *const first = e->colour.Y + e->colour.fft.plane, *const second = first + e->colour.fft.plane;
   for(int y = 0; y < window->height; y++)
     for(int x = 0; x < window->width; x++)
     {
       const float *p = window->data + y * window->row_stride + (ptrdiff_t)x * window->pixel_stride;
       const size_t at = (size_t)y * window->width + x;
-      first[at] = a * (p[0] - p[2]);
-      second[at] = b * (p[0] - 2.0f * p[1] + p[2]);
+      dcv_colour_chroma(p[0], p[1], p[2], DCV_R3, &first[at], &second[at]);
     }
 }
 

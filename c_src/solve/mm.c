@@ -134,7 +134,7 @@ static void run(const dcv_job *job, const float *shared, float *work, dcv_tile_r
   static const int range[2][2] = { { DCV_FIRST_ORDER }, { DCV_SECOND_ORDER } };
 
   double last = dcv_seconds();
-  const bool renew = dcv_job_start(job, shared, tile, bound, scratch) || job->watch;
+  const bool renew = dcv_job_start(job, shared, tile, bound, scratch, &last) || job->watch;
   dcv_lap(&last, &tile->seconds_pixel);
   dcv_job_data(job, shared, z, x, model, b, tile);
   for(int o = 0; o < 2; o++)

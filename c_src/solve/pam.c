@@ -88,7 +88,7 @@ static void run(const dcv_job *job, const float *shared, float *work, dcv_tile_r
   const float e = SMOOTH * job->gradient, scale = 1.0f / ((float)fft->width * fft->height);
 
   double last = dcv_seconds();
-  dcv_job_start(job, shared, tile, bound, scratch);
+  dcv_job_start(job, shared, tile, bound, scratch, &last);
   if(turned)
     dcv_colour_turn(fft, (const float *const *)y, v);
   else

@@ -88,7 +88,7 @@ static void run(const dcv_job *job, const float *shared, float *work, dcv_tile_r
   const float step = DUAL / job->gradient;
 
   double last = dcv_seconds();
-  const bool renew = dcv_job_start(job, shared, tile, bound, scratch) || job->watch;
+  const bool renew = dcv_job_start(job, shared, tile, bound, scratch, &last) || job->watch;
   dcv_lap(&last, &tile->seconds_pixel);
   dcv_job_data(job, shared, z, x, model, b, tile);
   for(int c = 0; c < channels; c++) memcpy(before[c], x[c], bytes);

@@ -94,7 +94,7 @@ static void run(const dcv_job *job, const float *shared, float *work, dcv_tile_r
   float *const norm = work + 4 * (size_t)channels * plane, *const scratch = norm + plane;
 
   double last = dcv_seconds();
-  dcv_job_start(job, shared, tile, bound, scratch);
+  dcv_job_start(job, shared, tile, bound, scratch, &last);
   for(int c = 0; c < channels; c++)
   {
     raise(fft, lowest, y[c]);

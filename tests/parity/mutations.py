@@ -39,8 +39,11 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("ceil(a - 0.5)", "ceil(a + 0.5)"),
     ]),
     "c_src/ops/convolution.c": ("test_operators.py -k convolution", [("kr * xr - ki * xi", "kr * xr + ki * xi"), ("kr * yi - ki * yr", "kr * yi + ki * yr")]),
-    "c_src/ops/colour.c": ("test_operators.py -k colour", [
+    "c_src/ops/colour.h": ("test_operators.py -k colour", [
         ("R2 * (red - blue)", "R2 * (red + blue)"),
+        ("red - 2.0f * green", "red + 2.0f * green"),
+    ]),
+    "c_src/ops/colour.c": ("test_operators.py -k colour", [
         ("m[i] = luminance - 2.0f * b", "m[i] = luminance + 2.0f * b"),
     ]),
     "c_src/ops/difference.c": ("test_operators.py -k difference", [
@@ -75,7 +78,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     ]),
     "c_src/ops/noise.c": ("test_operators.py -k noise", [
         ("steep = -32.0", "steep = 32.0"),
-        ("(d[0] - 2.0f * d[1] + d[2])", "(d[0] + 2.0f * d[1] + d[2])"),
+        ("chroma(d[0], d[1]", "chroma(d[1], d[0]"),
         ("column[0] - 2.0f * column[1]", "column[0] + 2.0f * column[1]"),
         ("(1.0 - rest) * sorted[below] + rest", "(1.0 - rest) * sorted[below] - rest"),
         ("variance[j] - b * level[j]", "variance[j] + b * level[j]"),
@@ -204,7 +207,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "c_src/solve/estimate.c": ("test_blind.py -k 'whole or family or grow or softness or colour'", [
         ("c[0] - 2.0f * c[d]", "c[0] + 2.0f * c[d]"),
         ("OWN_NOISE * OWN_NOISE * power[0]", "-OWN_NOISE * OWN_NOISE * power[0]"),
-        ("p[0] - 2.0f * p[1]", "p[0] + 2.0f * p[1]"),
+        ("chroma(p[0], p[1]", "chroma(p[1], p[0]"),
         ("1.0 - 4.0 * noise", "1.0 + 4.0 * noise"),
         ("energy < e->candidates[s].energy ||", "energy > e->candidates[s].energy ||"),
         ("energy <= e->candidates[kept[1]].energy", "energy >= e->candidates[kept[1]].energy"),
