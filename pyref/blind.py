@@ -136,7 +136,7 @@ def confidence(gain: float, agreement: float, variance: float) -> float:
     """Probability that the PSF is good: that restoring with it gains at least 70 % of the decibels that the true PSF would.
 
     Logistic regression on the gain of energy on the delta, the agreement of two starts and the decadic logarithm of the variance of the noise, the window
-    scaled to CONTRAST; fitted on 285 estimates (see docs/blind.md).
+    scaled to CONTRAST; fitted by tools/train_confidence.py.
     """
     features = np.array([1, gain, agreement, np.clip(np.log10(max(variance, 1e-12)), *LOG_NOISE)])
     return float(1 / (1 + np.exp(-features @ CONFIDENCE)))

@@ -3,6 +3,8 @@
 
 For each noise: share of the results better than the input, mean gain, share within 1 dB of the true PSF's result. PSNR up to a shift, which no blind
 estimate can know. --plot draws the confidence beside what came of it: success is 70 % of the gain of the true PSF, which is what it claims to foretell.
+
+--levin instead: error ratios on really shaken pictures, of an .npz file (see levin.py).
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import levin
 import numpy as np
 import quality
 import scenes
@@ -32,6 +35,21 @@ SUCCESS = 0.7  # of the true PSF's gain, dB
 BINS = (0, 0.2, 0.4, 0.6, 0.8, 1)
 
 
+def judge(y: np.ndarray, truth: np.ndarray, psf: np.ndarray, size: int | str) -> dict[str, Any]:
+    """One estimate from the whole of y (M, N, 3), and what restoring with it and with the true PSF gives."""
+    frame = psf.shape[0] // 2
+    found = dcv.estimate_psf(y, size, window=(0, 0, y.shape[1], y.shape[0]), channel_axis=-1)
+    return {
+        "input_db": scenes.psnr(y, truth, 2 * frame),
+        "true_psf_db": scenes.aligned_psnr(quality.restore(y, psf), truth, frame),
+        "estimate_db": scenes.aligned_psnr(quality.restore(y, found.psf), truth, frame),
+        "confidence": found.confidence,
+        "evidence": found.evidence,
+        "found_size": found.psf.shape[0],
+        "seconds": found.seconds,
+    }
+
+
 def cases(sharps: dict[str, np.ndarray], psfs: dict[str, np.ndarray], sigmas: tuple[float, ...], sizes: tuple[str, ...], side: int) -> list[dict[str, Any]]:
     """One dict for each picture, PSF, noise and way to give the size."""
     told = []
@@ -40,24 +58,9 @@ def cases(sharps: dict[str, np.ndarray], psfs: dict[str, np.ndarray], sigmas: tu
             for p, (name, psf) in enumerate(psfs.items()):
                 for s, sigma in enumerate(sigmas):
                     y, truth = quality.known_scene(sharp, psf, sigma, 100 * p + 10 * s + i, side)
-                    frame = psf.shape[0] // 2
-                    before, best = scenes.psnr(y, truth, 2 * frame), scenes.aligned_psnr(quality.restore(y, psf), truth, frame)
                     for way in sizes:
-                        found = dcv.estimate_psf(y, SIZES[way](psf.shape[0]), window=(0, 0, y.shape[1], y.shape[0]), channel_axis=-1)
-                        told.append(
-                            {
-                                "picture": picture,
-                                "psf": name,
-                                "sigma": sigma,
-                                "size": way,
-                                "input_db": before,
-                                "true_psf_db": best,
-                                "estimate_db": scenes.aligned_psnr(quality.restore(y, found.psf), truth, frame),
-                                "confidence": found.confidence,
-                                "found_size": found.psf.shape[0],
-                                "seconds": found.seconds,
-                            }
-                        )
+                        case = {"picture": picture, "psf": name, "sigma": sigma, "size": way}
+                        told.append(case | judge(y, truth, psf, SIZES[way](psf.shape[0])))
                     bar.update(1)
     return told
 
@@ -120,9 +123,16 @@ def plot(path: Path, told: list[dict[str, Any]]) -> None:
 @click.option("--sizes", default="true,auto,double,half", show_default=True, help="How the size is given.")
 @click.option("--side", default=255, show_default=True, help="Of the window. [px]")
 @click.option("--plot", "plot_", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Plot of the confidence.")
+@click.option("--levin", "levin_", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Instead: error ratios on pictures really shaken.")
+@click.option("--most", type=click.IntRange(1), help="With --levin: so many cases only.")
 @click.option("--json", "as_json", is_flag=True, help="Every case as JSON on stdout.")
-def main(data: Path | None, psf_file: Path | None, sigmas: str, sizes: str, side: int, plot_: Path | None, as_json: bool) -> None:
+def main(
+    data: Path | None, psf_file: Path | None, sigmas: str, sizes: str, side: int, plot_: Path | None, levin_: Path | None, most: int | None, as_json: bool
+) -> None:  # fmt: skip
     """Measure and report."""
+    if levin_:
+        levin.report(levin_, most, as_json)
+        return
     wanted = tuple(sizes.split(","))
     if unknown := set(wanted) - set(SIZES):
         raise click.UsageError(f"unknown size {', '.join(unknown)}: {', '.join(SIZES)}")

@@ -109,6 +109,9 @@ def table(rows: list[dict[str, Any]], methods: tuple[str, ...]) -> Table:
                 continue
             blurred = f"{np.mean([r['blurred'][quantity] for r in group]):.{digits}f}" if quantity in group[0]["blurred"] else ""
             grid.add_row(name, quantity, blurred, *(f"{np.mean([r[m][quantity] for r in group]):.{digits}f}" for m in methods))
+        if name.startswith("all") and "admm" in methods:
+            ratios = [np.median([r[m]["seconds"] / r["admm"]["seconds"] for r in group]) for m in methods]
+            grid.add_row(name, "over admm's, median", "", *(f"{ratio:.1f}" for ratio in ratios))
         grid.add_section()
     return grid
 

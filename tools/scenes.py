@@ -7,20 +7,39 @@ boundary it could guess.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import scipy.ndimage
 import scipy.signal
 import skimage.data
+import skimage.io
 import skimage.registration
 
 import dcv
 
 PICTURES = ("astronaut", "chelsea", "coffee")
+PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "motorcycle_right.png")  # in colour
+WHEEL = (  # all that are sharp, of any kind
+    *PHOTOGRAPHS,
+    *("retina.jpg", "ihc.png", "hubble_deep_field.jpg", "camera.png", "brick.png", "grass.png", "gravel.png", "coins.png", "moon.png", "page.png", "cell.png"),
+)
 
 
 def sharp_picture(name: str) -> np.ndarray:
     """One of scikit-image's colour pictures as linear light, float32 (M, N, 3)."""
     return dcv.from_srgb(getattr(skimage.data, name)())
+
+
+def read(path: Path) -> np.ndarray:
+    """Picture of 8 or 16 bits as linear light, float32 (M, N, 3)."""
+    codes = skimage.io.imread(path)
+    return dcv.from_srgb(np.ascontiguousarray(np.stack([codes] * 3, axis=-1) if codes.ndim == 2 else codes[..., :3]))
+
+
+def wheel_picture(file: str) -> np.ndarray:
+    """One of the files that come with scikit-image."""
+    return read(Path(skimage.data.__file__).parent / file)
 
 
 def shake(seed: int, size: int) -> np.ndarray:
@@ -48,6 +67,12 @@ def psfs() -> dict[str, np.ndarray]:
         "motion 9, 30°": dcv.psf.motion(9, 30),
         "shake 17": shake(1, 17),
     }
+
+
+def odd(psf: np.ndarray) -> np.ndarray:
+    """Square PSF with an odd side (a row and a column of zeros added where it is even) and sum 1."""
+    padded = np.pad(psf.astype(float), (0, 1 - psf.shape[0] % 2))
+    return padded / padded.sum()
 
 
 def blurred(sharp: np.ndarray, psf: np.ndarray, sigma: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -111,7 +136,7 @@ def aligned_psnr(restored: np.ndarray, truth: np.ndarray, frame: int) -> float:
     shift, *_ = skimage.registration.phase_cross_correlation(truth.mean(axis=2), restored.mean(axis=2), upsample_factor=20)
     if np.abs(shift).max() > frame:
         return psnr(restored, truth, 2 * frame)
-    moved = np.stack([scipy.ndimage.shift(restored[:, :, c], shift, order=3, mode="nearest") for c in range(3)], axis=-1)
+    moved = np.stack([scipy.ndimage.shift(restored[:, :, c], shift, order=3, mode="nearest") for c in range(truth.shape[2])], axis=-1)
     return max(psnr(moved, truth, 2 * frame), psnr(restored, truth, 2 * frame))
 
 

@@ -42,6 +42,9 @@ class PsfEstimate:
         (x, y, width, height) of the sample, in pixels.
     seconds : float
         Time of the estimation.
+    evidence : tuple of float
+        What the confidence follows from, 0 when no blur is found: energy gained on the picture taken for sharp, agreement of two starts (0 to 1), decadic
+        logarithm of the noise's variance in a window scaled to a standard deviation of 0.2.
     """
 
     psf: np.ndarray
@@ -50,6 +53,7 @@ class PsfEstimate:
     scales: tuple[Scale, ...]
     window: Window
     seconds: float
+    evidence: tuple[float, float, float]
 
 
 def estimate_psf(
@@ -130,7 +134,7 @@ def estimate_psf(
     call.finish(lib.dcv_estimate_psf(values, image_struct(sample), side, psf, call.pointer, result))
     planes = room.ravel()[: len(room) * psf.size**2].reshape(-1, psf.size, psf.size)
     scales = tuple(Scale(result.scale_size[i], result.scale_rounds[i], result.scale_change[i]) for i in range(result.scales))
-    return PsfEstimate(psf_array(planes.copy()), result.confidence, result.noise, scales, (x, y, width, height), result.seconds)
+    return PsfEstimate(psf_array(planes.copy()), result.confidence, result.noise, scales, (x, y, width, height), result.seconds, tuple(result.evidence))
 
 
 def _find_size(values: Any, sample: np.ndarray, log: Log | None) -> int:

@@ -192,6 +192,8 @@ typedef struct dcv_estimate_result {
   int32_t scale_rounds[DCV_SCALES_MAX];     /* rounds of the alternation */
   float scale_change[DCV_SCALES_MAX];       /* L1 change of the PSF in the last round */
   double seconds;
+  float evidence[3]; /* what the confidence follows from, 0 for a delta: energy gained on the delta, agreement of two starts (0 to 1), decadic logarithm of the
+                        noise's variance in a window scaled to a standard deviation of 0.2 */
 } dcv_estimate_result;
 
 /* Bytes that dcv_estimate_psf will allocate at most for a PSF of up to `size`. */

@@ -408,12 +408,12 @@ static bool is_sharp(double gain, double radius)
 }
 
 /* Probability that the PSF is good: that restoring with it gains at least 70 % of the decibels that the true PSF would. Logistic regression on the gain of
- * energy on the delta, the agreement of two starts and the decadic logarithm of the variance of the noise, the window scaled to CONTRAST; fitted on 285
- * estimates (docs/blind.md). */
-static double confidence_of(double gain, double agreement, double variance)
+ * energy on the delta, the agreement of two starts and the decadic logarithm of the variance of the noise, the window scaled to CONTRAST; fitted by
+ * tools/train_confidence.py. */
+static double confidence_of(const float evidence[3])
 {
-  const double level = fmin(fmax(log10(fmax(variance, 1e-12)), -5.5), -2.5); /* the range it was fitted on */
-  return 1.0 / (1.0 + exp(-(0.37 + 8.06 * gain + 3.31 * agreement + 0.81 * level)));
+  const double level = fmin(fmax(evidence[2], -5.5), -2.5); /* the range it was fitted on */
+  return 1.0 / (1.0 + exp(-(0.37 + 8.06 * evidence[0] + 3.31 * evidence[1] + 0.81 * level)));
 }
 
 /* Candidates and the count of steps. */
@@ -710,9 +710,13 @@ static dcv_status estimate(estimation *e, const dcv_params *params, const dcv_im
   const candidate *shown = &e->candidates[start];
   result->noise = (float)noise;
   if(scale == 0.0) return DCV_OK;
-  const candidate *other = &e->candidates[e->second];
-  const double agreement = dcv_blind_agreement(e->candidates[best].k, other->k, e->size);
-  result->confidence = best == DELTA ? 0.0f : (float)confidence_of(gain, agreement, noise * scale * noise * scale);
+  if(best != DELTA)
+  {
+    result->evidence[0] = (float)gain;
+    result->evidence[1] = (float)dcv_blind_agreement(e->candidates[best].k, e->candidates[e->second].k, e->size);
+    result->evidence[2] = (float)log10(fmax(noise * scale * noise * scale, 1e-12));
+    result->confidence = (float)confidence_of(result->evidence);
+  }
   result->scales = shown->scales;
   for(int i = 0; i < shown->scales; i++)
     result->scale_size[i] = shown->size[i], result->scale_rounds[i] = shown->rounds[i], result->scale_change[i] = shown->change[i];

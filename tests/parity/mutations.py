@@ -207,7 +207,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "c_src/solve/estimate.c": ("test_blind.py -k 'whole or family or grow or softness or colour'", [
         ("c[0] - 2.0f * c[d]", "c[0] + 2.0f * c[d]"),
         ("OWN_NOISE * OWN_NOISE * power[0]", "-OWN_NOISE * OWN_NOISE * power[0]"),
-        ("chroma(p[0], p[1]", "chroma(p[1], p[0]"),
+        ("chroma(p[0], p[1], p[2]", "chroma(p[0], p[1], -p[2]"),
         ("1.0 - 4.0 * noise", "1.0 + 4.0 * noise"),
         ("energy < e->candidates[s].energy ||", "energy > e->candidates[s].energy ||"),
         ("energy <= e->candidates[kept[1]].energy", "energy >= e->candidates[kept[1]].energy"),

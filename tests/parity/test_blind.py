@@ -230,6 +230,8 @@ def test_whole_estimate(n: int) -> None:
     assert correlation(data, arc(n)) > 0.8
     assert result.noise == pytest.approx(expected.noise, rel=1e-4)
     assert result.confidence == pytest.approx(expected.confidence, abs=0.03)
+    gain, agreement, level = result.evidence
+    assert result.confidence == pytest.approx(blind.confidence(gain, agreement, 10**level) if any(result.evidence) else 0, abs=1e-5)
     assert list(result.scale_size)[: result.scales] == [scale["size"] for scale in expected.scales]
     assert list(result.scale_rounds)[: result.scales] == [scale["rounds"] for scale in expected.scales]
     # Of the start that went furthest: another one would have changed otherwise. An island at the threshold that one alone drops counts twice: lost here,
