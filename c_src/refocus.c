@@ -22,6 +22,13 @@ static dcv_status check(const dcv_params *params, const dcv_image *in, const dcv
   return same_size(in, map) ? DCV_OK : DCV_ERROR_SIZE;
 }
 
+/* A window (x, y, width, height), or NULL, of a picture. */
+static dcv_status check_window(const int32_t *w, const dcv_image *map)
+{
+  const bool inside = !w || (w[0] >= 0 && w[1] >= 0 && w[2] >= 1 && w[3] >= 1 && w[2] <= map->width - w[0] && w[3] <= map->height - w[1]);
+  return inside ? DCV_OK : DCV_ERROR_SIZE;
+}
+
 /* The PSF with sum 1 as the picture sees it (params->scale): a copy, to be cleared whatever the status. */
 static dcv_status own_psf(const dcv_params *params, const dcv_psf *psf, dcv_psf *own)
 {
@@ -50,9 +57,11 @@ dcv_status dcv_refocus_halo(const dcv_params *params, const dcv_psf *psf, int32_
   return DCV_OK;
 }
 
-dcv_status dcv_refocus_map(const dcv_params *params, const dcv_psf *psf, const dcv_image *in, dcv_image *map, const dcv_callbacks *callbacks)
+dcv_status dcv_refocus_map(const dcv_params *params, const dcv_psf *psf, const dcv_image *in, const int32_t *window, dcv_image *map,
+                           const dcv_callbacks *callbacks)
 {
   DCV_TRY(check(params, in, map));
+  DCV_TRY(check_window(window, map));
   if(params->noise == 0.0f) return DCV_ERROR_UNRESOLVED;
   dcv_psf own;
   dcv_status status = own_psf(params, psf, &own);
@@ -60,17 +69,18 @@ dcv_status dcv_refocus_map(const dcv_params *params, const dcv_psf *psf, const d
   const int threads = dcv_threads(params->threads);
   if(status == DCV_OK && !e) status = DCV_ERROR_MEMORY;
   if(status == DCV_OK) status = dcv_refocus_evidence(in, params->channels, &own, noise_of(params), params->planning, threads, callbacks, e);
-  if(status == DCV_OK) status = dcv_refocus_spread(e, threads, map);
+  if(status == DCV_OK) status = dcv_refocus_spread(e, window, threads, map);
   dcv_release(e);
   dcv_psf_clear(&own);
   if(status == DCV_OK) dcv_progress(callbacks, 1.0);
   return status;
 }
 
-dcv_status dcv_refocus_subject(dcv_image *map)
+dcv_status dcv_refocus_subject(dcv_image *map, const int32_t *window)
 {
   DCV_TRY(dcv_image_check(map, 1));
-  return dcv_refocus_drop(map);
+  DCV_TRY(check_window(window, map));
+  return dcv_refocus_drop(map, window);
 }
 
 dcv_status dcv_refocus_prepare(const dcv_params *params, const dcv_psf *psf, const dcv_image *in, const dcv_image *map, dcv_image *out,

@@ -19,9 +19,13 @@
 
    map = smoothstep of (1 + B B u) / 2 between LEAST and MOST, B of radius SOFT. Here tanh v is taken as v (27 + v^2) / (27 + 9 v^2), v held between -3
    and 3. The border had better lie within the blurred part: sharp pixels taken for blurred ones ring, blurred ones left out only stay as they were.
+   A sample window in which the picture is known to have been blurred by this PSF says how far d > 0 may fall: a region that grows within the subject ends
+   where its surroundings look ever sharper, one that grows into a background out of focus does not. Of the maps for d in TRUSTED, with 0 outside the regions of
+   map > 0 (joined at sides of pixels) that meet the window, the one where CHANGE d - mean e is largest, the mean over the pixels farther than NEAR and no farther
+   than FAR from these regions (in rows and in columns); other maps than the first only where the regions cover COVERED of the window.
 3. Subject, of whole pictures only. Parts of a background that a lens left out of focus may look as if blurred by the PSF, but seldom are they large beside
-   the subject. The map becomes 0 on every region of map > 0, joined at sides of pixels, whose sum is less than SHARE of the largest region's or SMALLEST of all
-   pixels.
+   the subject. The map becomes 0 on every region whose sum is less than SHARE of the largest region's or SMALLEST of all pixels. With a window regions that do
+   not meet it go first, unless what would be left without a window comes to WHOLE of all pixels: a picture that is blurred nearly everywhere.
 4. Restoring only there. Sharp parts contradict y = k * x, and their restoration rings far into the blurred ones. `prepare` blurs them with k first, so that
    the whole picture obeys the model; where k reaches into the blurred parts it meets a first, linear restoration of them. Afterwards `blend` takes
    the restored values where the map says so and the picture as it was elsewhere.
@@ -46,7 +50,9 @@ FIRST, DECAY = (4, 8, 16), 0.7
 GAIN, PULL = 0.25, 2.3
 ROUNDS = ((16, 0.9), (16, 0.9), (12, 0.9), (12, 0.0), (10, -0.2), (8, -0.2), (5, -0.2), (4, -0.2))  # radius and doubt
 SOFT, LEAST, MOST = 3, 0.1, 0.4
-SHARE, SMALLEST = 0.35, 0.05  # of the largest region, of all pixels
+TRUSTED, CHANGE, COVERED = (0.9, 0.6, 0.3, 0.0), 1.2, 0.3  # doubts that a window may leave
+NEAR, FAR = 8, 16  # pixels around regions
+SHARE, SMALLEST, WHOLE = 0.35, 0.05, 0.6  # of the largest region, of all pixels, of all pixels
 FADE = 4  # radius of two boxes that soften the map for `prepare`
 POWER = 2e-5  # of a photograph, over f^2, for the linear restoration
 
@@ -191,17 +197,44 @@ def squash(v):
     return v * (27 + v**2) / (27 + 9 * v**2)
 
 
-def spread(e):
-    """Map (M, N) in [0, 1] from the evidence."""
-    total, part, weight = 0.0, GAIN * (e - ROUNDS[0][1]), 1.0
+def spread(e, doubt=ROUNDS[0][1]):
+    """Map (M, N) in [0, 1] from the evidence, with another doubt in place of the first ones."""
+    total, part, weight = 0.0, GAIN * (e - doubt), 1.0
     for radius in FIRST:
         part = box(part, radius)
         total, weight = total + weight * part, weight * DECAY
     u = squash(total)
-    for radius, doubt in ROUNDS:
-        u = squash(GAIN * (e - doubt) + PULL * box(box(u, radius), radius))
+    for radius, d in ROUNDS:
+        u = squash(GAIN * (e - (doubt if d > 0 else d)) + PULL * box(box(u, radius), radius))
     t = np.clip(((1 + box(box(u, SOFT), SOFT)) / 2 - LEAST) / (MOST - LEAST), 0, 1)
     return t * t * (3 - 2 * t)
+
+
+def in_window(shape, window):
+    """Pixels (M, N) of a window (x, y, width, height); all without one."""
+    x, y, width, height = window or (0, 0, shape[1], shape[0])
+    out = np.zeros(shape, bool)
+    out[y : y + height, x : x + width] = True
+    return out
+
+
+def contrast(e, m, doubt, window):
+    """What a map (M, N) is chosen by; None where it covers too little of the window."""
+    w = in_window(m.shape, window)
+    labels = ndimage.label(m > 0)[0]
+    met = np.isin(labels, labels[w & (m > 0)]) & (m > 0)
+    if doubt < TRUSTED[0] and met[w].mean() < COVERED:
+        return None
+    rim = ndimage.maximum_filter(met, 2 * FAR + 1) & ~ndimage.maximum_filter(met, 2 * NEAR + 1)
+    around = e[rim].mean() if rim.any() else -CAP if met.any() else 0.0
+    return CHANGE * doubt - around
+
+
+def spread_from(e, window):
+    """Map (M, N) with the doubt that a window (x, y, width, height) leaves; of equals the one with the most doubt."""
+    maps = [spread(e, doubt) for doubt in TRUSTED]
+    scores = [contrast(e, m, doubt, window) for m, doubt in zip(maps, TRUSTED)]
+    return maps[max((score, -i) for i, score in enumerate(scores) if score is not None)[1] * -1]
 
 
 def evidence(y, psf, noise):
@@ -209,16 +242,21 @@ def evidence(y, psf, noise):
     return np.clip(odds(*features(y, psf, noise), WEIGHTS), -CAP, CAP)
 
 
-def map_of(y, psf, noise):
-    """Map (M, N) in [0, 1] of a picture (M, N, C), with all its regions; a pixel depends on `reach(psf)` around it."""
-    return spread(evidence(y, psf, noise))
+def map_of(y, psf, noise, window=None):
+    """Map (M, N) in [0, 1] of a picture (M, N, C), with all its regions; without a window a pixel depends on `reach(psf)` around it."""
+    e = evidence(y, psf, noise)
+    return spread(e) if window is None else spread_from(e, window)
 
 
-def subject(m):
-    """Map (M, N) without its lesser regions."""
+def subject(m, window=None):
+    """Map (M, N) without its lesser regions and, with a window (x, y, width, height), without those that do not meet it."""
     labels, count = ndimage.label(m > 0)
     sums = ndimage.sum(m, labels, np.arange(count + 1)) * (np.arange(count + 1) > 0)
-    return np.where((sums >= max(SHARE * sums.max(), SMALLEST * m.size))[labels], m, 0)
+    kept = sums >= max(SHARE * sums.max(), SMALLEST * m.size)
+    if sums[kept].sum() < WHOLE * m.size:
+        sums = sums * np.isin(np.arange(count + 1), labels[in_window(m.shape, window)])
+        kept = sums >= max(SHARE * sums.max(), SMALLEST * m.size)
+    return np.where(kept[labels], m, 0)
 
 
 def prepare(y, psf, m, noise):

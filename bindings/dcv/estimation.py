@@ -203,13 +203,19 @@ def check_size(size: int) -> None:
         raise errors.ArgumentError(f"the size of the blur must be odd, 3 to {lib.DCV_ESTIMATE_MAX}, not {size}")
 
 
-def check_window(window: Window, shape: tuple[int, ...], size: int) -> Window:
-    """The window as ints, inside a picture of shape (M, N, ...) and large enough for a PSF of `size`; raises SizeError otherwise."""
+def window_inside(window: Window, shape: tuple[int, ...]) -> Window:
+    """The window as ints, inside a picture of shape (M, N, ...); raises SizeError otherwise."""
     if len(window) != 4:
         raise errors.ArgumentError("a window is (x, y, width, height)")
     x, y, width, height = (int(value) for value in window)
     if x < 0 or y < 0 or width < 1 or height < 1 or x + width > shape[1] or y + height > shape[0]:
         raise errors.SizeError(f"the window {x},{y},{width},{height} is not inside the picture of {shape[1]} x {shape[0]} pixels")
+    return x, y, width, height
+
+
+def check_window(window: Window, shape: tuple[int, ...], size: int) -> Window:
+    """The same, large enough for a PSF of `size`."""
+    x, y, width, height = window_inside(window, shape)
     if min(width, height) < max(size, 16):
         raise errors.SizeError(f"the window of {width} x {height} pixels is too small for a blur of {size}: both sides at least {max(size, 16)}")
     return x, y, width, height

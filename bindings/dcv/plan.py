@@ -30,6 +30,7 @@ from ._core import (
     psf_struct,
     restored_channels,
 )
+from .estimation import Window, window_inside
 
 STOPS = enum_names("dcv_stop", "DCV_STOP_")
 
@@ -196,7 +197,14 @@ class Plan:
         self.info = PlanInfo(**{name: getattr(info, name) for name in PlanInfo.__dataclass_fields__})
 
     def execute(
-        self, image: Any, out: np.ndarray | None = None, *, refocus: bool = False, progress: Progress | None = None, log: Log | None = None
+        self,
+        image: Any,
+        out: np.ndarray | None = None,
+        *,
+        refocus: bool = False,
+        window: Window | None = None,
+        progress: Progress | None = None,
+        log: Log | None = None,
     ) -> np.ndarray:
         """Restore a picture of the plan's size.
 
@@ -206,7 +214,7 @@ class Plan:
             Blurred picture, scene-linear; never modified. Alpha (a second or fourth channel) is copied.
         out : array, optional
             Takes the result: shape and type of `image`. May not overlap it.
-        refocus, progress, log
+        refocus, window, progress, log
             As for `dcv.deconvolve`.
 
         Returns
@@ -217,7 +225,9 @@ class Plan:
         Raises
         ------
         SizeError
-            Another size than the plan's.
+            Another size than the plan's, or a window that is not inside.
+        ArgumentError
+            A window without `refocus`, among others.
         """
         array = check_pixels(image, self._channel_axis)
         if array.shape != (self.info.height, self.info.width, self._channels):
@@ -225,6 +235,8 @@ class Plan:
                 f"the plan is for {self.info.width} x {self.info.height} pixels of {self._channels} channels, "
                 f"not {array.shape[1]} x {array.shape[0]} of {array.shape[2]}"
             )
+        if window is not None and not refocus:
+            raise errors.ArgumentError("window goes with refocus")
         target = _target(image, out, array, self._channel_axis)
         source = native(array)
         direct = is_native(target) and not np.may_share_memory(target, source)
@@ -234,7 +246,7 @@ class Plan:
         with self._lock:
             if self._plan == ffi.NULL:
                 raise errors.ArgumentError("the plan is closed")
-            self.map, prepared = self._prepare(source, call) if refocus else (None, source)
+            self.map, prepared = self._prepare(source, window, call) if refocus else (None, source)
             call.finish(lib.dcv_plan_execute(self._plan, image_struct(prepared), image_struct(pixels), call.pointer, result))
             if self.map is not None:
                 check(lib.dcv_refocus_blend(self._params, image_struct(source), image_struct(self.map[:, :, np.newaxis]), image_struct(pixels)))
@@ -246,7 +258,7 @@ class Plan:
             return out
         return target[:, :, 0] if self._channel_axis is None else np.moveaxis(target, -1, self._channel_axis)
 
-    def _prepare(self, source: np.ndarray, call: Call) -> tuple[np.ndarray, np.ndarray]:
+    def _prepare(self, source: np.ndarray, window: Window | None, call: Call) -> tuple[np.ndarray, np.ndarray]:
         """Map of where the PSF explains the blur, and the picture blurred by it elsewhere."""
         if self._psf is None:
             raise errors.ArgumentError("refocus needs one PSF, not a grid")
@@ -254,8 +266,9 @@ class Plan:
         area = np.empty(source.shape[:2] + (1,), np.float32)
         prepared = np.empty(source.shape, np.float32)
         psf = psf_struct(self._psf)
-        quiet.finish(lib.dcv_refocus_map(self._params, psf, image_struct(source), image_struct(area), quiet.pointer))
-        check(lib.dcv_refocus_subject(image_struct(area)))
+        known = ffi.NULL if window is None else ffi.new("int32_t[4]", window_inside(window, source.shape))
+        quiet.finish(lib.dcv_refocus_map(self._params, psf, image_struct(source), known, image_struct(area), quiet.pointer))
+        check(lib.dcv_refocus_subject(image_struct(area), known))
         quiet.finish(lib.dcv_refocus_prepare(self._params, psf, image_struct(source), image_struct(area), image_struct(prepared), quiet.pointer))
         return area[:, :, 0], prepared
 

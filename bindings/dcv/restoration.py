@@ -9,6 +9,7 @@ import numpy as np
 
 from . import errors
 from ._core import Log, Progress
+from .estimation import Window
 from .plan import Plan
 
 
@@ -37,6 +38,7 @@ def deconvolve(
     device_memory: int | None = None,
     batch: int | None = None,
     refocus: bool = False,
+    window: Window | None = None,
     return_map: bool = False,
     out: np.ndarray | None = None,
     progress: Progress | None = None,
@@ -95,6 +97,9 @@ def deconvolve(
     refocus : bool
         Restore only where the PSF explains the blur: a sharp background beside a moving subject stays as it is. Needs one PSF, not a grid.
         Parts below 5 % of the picture, or 35 % of the largest part, stay, too: mostly they are soft parts of the background.
+    window : (x, y, width, height), optional
+        With `refocus`: pixels known to have been blurred by this PSF, such as the `window` of an estimate. Only parts that meet it are restored then (all, where
+        60 % of the picture are blurred), and they are followed further where their surroundings are sharp.
     return_map : bool
         With `refocus`: return also where that is.
     out : array, optional
@@ -155,7 +160,7 @@ def deconvolve(
         batch=batch,
         log=log,
     ) as plan:
-        restored = plan.execute(image, out, refocus=refocus, progress=progress, log=log)
+        restored = plan.execute(image, out, refocus=refocus, window=window, progress=progress, log=log)
         return (restored, plan.map) if return_map and plan.map is not None else restored
 
 

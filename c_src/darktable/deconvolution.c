@@ -508,7 +508,7 @@ static dcv_status _restore_parts(dcv_plan *plan, const dt_iop_deconvolution_data
 {
   dcv_image prepared = *out;
   prepared.data = dt_alloc_align_float((size_t)4 * out->width * out->height);
-  dcv_status status = prepared.data ? dcv_refocus_map(&d->core, &d->psf, in, map, callbacks) : DCV_ERROR_MEMORY;
+  dcv_status status = prepared.data ? dcv_refocus_map(&d->core, &d->psf, in, NULL, map, callbacks) : DCV_ERROR_MEMORY;
   if(status == DCV_OK) status = dcv_refocus_prepare(&d->core, &d->psf, in, map, &prepared, callbacks);
   if(status == DCV_OK) status = dcv_plan_execute(plan, &prepared, out, callbacks, result);
   if(status == DCV_OK) status = dcv_refocus_blend(&d->core, in, map, out);

@@ -288,24 +288,30 @@ DCV_API void dcv_plan_destroy(dcv_plan *plan); /* NULL allowed */
 
 /* Of a picture with a blurred subject before a sharp background (or the other way round), in place of dcv_plan_execute(plan, &in, &out, ..):
  *
- *     dcv_refocus_map(&params, &psf, &in, &map, NULL);                   map in [0, 1]: 1 where psf blurred the picture, 0 where it did not
- *     dcv_refocus_subject(&map);                                         of a whole picture: without the lesser regions
+ *     dcv_refocus_map(&params, &psf, &in, window, &map, NULL);           map in [0, 1]: 1 where psf blurred the picture, 0 where it did not
+ *     dcv_refocus_subject(&map, window);                                 of a whole picture: without the lesser regions
  *     dcv_refocus_prepare(&params, &psf, &in, &map, &prepared, NULL);    map in + (1 - map) psf * in: now the model holds all over, and nothing rings
  *     dcv_plan_execute(plan, &prepared, &out, NULL, &result);
  *     dcv_refocus_blend(&params, &in, &map, &out);                       in + map (out - in)
  *
  * All pictures have the size of `in`; `map` holds its value in the first float of each pixel. params (channels, noise, threads) are the plan's, resolved. The
- * bits do not depend on the thread count. Memory: map 3 floats for each pixel, 12 MB for tables and threads of 15 MB (more for PSFs above 70 px). */
+ * bits do not depend on the thread count. Memory: map 3 floats for each pixel, 12 MB for tables and threads of 15 MB (more for PSFs above 70 px); with a window
+ * 5 bytes more for each pixel.
+ *
+ * window: NULL, or x, y, width and height, in pixels, of a part of a whole picture that is known to have been blurred by psf: where psf was estimated, or where
+ * somebody sees it. Then the map keeps to what is joined with it, and may follow the subject further where its surroundings are sharp (ops/refocus.h). */
 
-/* Pixels of surroundings that a pixel depends on when all steps but dcv_refocus_subject are done on a region: dcv_halo, and 250 + 3 times the PSF's size. */
+/* Pixels of surroundings that a pixel depends on when all steps but dcv_refocus_subject are done on a region, without a window: dcv_halo, and 250 + 3 times the PSF's size. */
 DCV_API dcv_status dcv_refocus_halo(const dcv_params *params, const dcv_psf *psf, int32_t *halo);
 
-DCV_API dcv_status dcv_refocus_map(const dcv_params *params, const dcv_psf *psf, const dcv_image *in, dcv_image *map, const dcv_callbacks *callbacks);
+DCV_API dcv_status dcv_refocus_map(const dcv_params *params, const dcv_psf *psf, const dcv_image *in, const int32_t *window, dcv_image *map,
+                                   const dcv_callbacks *callbacks);
 
 /* The map becomes 0 on every region of it (values above 0, joined at sides of pixels) with less than 35 % of the largest region's sum, or than 5 % of all pixels:
- * mostly these are soft parts of the background. A region of a picture does not know how large the others are: leave it out there. 5 bytes for each pixel.
- * Errors: as for pictures, MEMORY. */
-DCV_API dcv_status dcv_refocus_subject(dcv_image *map);
+ * mostly these are soft parts of the background. With a window only regions that meet it count, unless what would be left without it comes to 60 % of all pixels.
+ * A region of a picture does not know how large the others are: leave it out there. 5 bytes for each pixel, 6 with a window.
+ * Errors: as for pictures, SIZE (a window that is not inside), MEMORY. */
+DCV_API dcv_status dcv_refocus_subject(dcv_image *map, const int32_t *window);
 
 /* `out` is another picture than `in`; unknown pixels stay unknown; floats beyond the restored channels are copied. */
 DCV_API dcv_status dcv_refocus_prepare(const dcv_params *params, const dcv_psf *psf, const dcv_image *in, const dcv_image *map, dcv_image *out,

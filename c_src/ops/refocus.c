@@ -12,20 +12,24 @@
 #define PI 3.14159265358979323846
 enum { SIDE = DCV_REFOCUS_SIDE, BANDS = DCV_REFOCUS_BANDS, ORIENTATIONS = DCV_REFOCUS_ORIENTATIONS, MATCHED = DCV_REFOCUS_MATCHED };
 enum { KERNELS = ORIENTATIONS * BANDS + MATCHED, HIDDEN = sizeof(B1) / sizeof(float), SECOND = sizeof(B2) / sizeof(float) };
-enum { STRIP = 64, LONGEST = 384, RADIUS_MOST = 5, LARGEST = 16, FIRST = 3, ROUNDS = 8, SOFT = 3, FADE = 4 };
+enum { STRIP = 64, LONGEST = 384, RADIUS_MOST = 5, LARGEST = 16, FIRST = 3, ROUNDS = 8, TRUSTS = 4 };
+enum { SOFT = 3, FADE = 4, NEAR = 8, FAR = 16 };
 static const double CENTRES[BANDS] = { 0.4, 0.28, 0.2, 0.14, 0.1, 0.07 }, LAMS[2] = { 0.1, 0.003 };
 #define WIDTH 0.7
 #define LOW 0.05
 #define CAP 2.5f
 static const int FIRST_RADII[FIRST] = { 4, 8, 16 }, RADII[ROUNDS] = { 16, 16, 12, 12, 10, 8, 5, 4 };
-static const float DOUBTS[ROUNDS] = { 0.9f, 0.9f, 0.9f, 0.0f, -0.2f, -0.2f, -0.2f, -0.2f };
+static const float DOUBTS[ROUNDS] = { 0.9f, 0.9f, 0.9f, 0.0f, -0.2f, -0.2f, -0.2f, -0.2f }, TRUSTED[TRUSTS] = { 0.9f, 0.6f, 0.3f, 0.0f };
 #define DECAY 0.7f
 #define GAIN 0.25f
 #define PULL 2.3f
 #define LEAST 0.1f
 #define MOST 0.4f
+#define CHANGE 1.2f
+#define COVERED 0.3
 #define SHARE 0.35
 #define SMALLEST 0.05
+#define WHOLE 0.6
 #define POWER 2e-5f
 
 /* ---- kernels and what they let through ---- */
@@ -620,46 +624,6 @@ DCV_SIMD static void squash_row(int count, const float *e, float gain, float dou
   for(int i = 0; i < count; i++) u[i] = squash(gain * (e[i] - doubt) + pull * u[i]);
 }
 
-dcv_status dcv_refocus_spread(float *e, int threads, dcv_image *map)
-{
-  const int width = map->width, height = map->height;
-  const size_t count = (size_t)width * height;
-  const size_t each = box_floats(width, height);
-  float *const u = dcv_alloc_floats(count), *const total = u ? dcv_alloc_floats(count) : NULL, *const memory = total ? dcv_alloc_floats(threads * each) : NULL;
-  if(memory)
-  {
-    float weight = 1.0f;
-    for(size_t i = 0; i < count; i++) u[i] = GAIN * (e[i] - DOUBTS[0]);
-    memset(total, 0, sizeof(float) * count);
-    for(int i = 0; i < FIRST; i++, weight *= DECAY)
-    {
-      box(u, width, height, width, FIRST_RADII[i], threads, memory, each);
-#pragma omp parallel for schedule(static) num_threads(threads)
-      for(size_t j = 0; j < count; j++) total[j] += weight * u[j];
-    }
-#pragma omp parallel for schedule(static) num_threads(threads)
-    for(int y = 0; y < height; y++) squash_row(width, total + (size_t)y * width, 1.0f, 0.0f, 0.0f, u + (size_t)y * width);
-    for(int i = 0; i < ROUNDS; i++)
-    {
-      for(int pass = 0; pass < 2; pass++) box(u, width, height, width, RADII[i], threads, memory, each);
-#pragma omp parallel for schedule(static) num_threads(threads)
-      for(int y = 0; y < height; y++) squash_row(width, e + (size_t)y * width, GAIN, DOUBTS[i], PULL, u + (size_t)y * width);
-    }
-    for(int pass = 0; pass < 2; pass++) box(u, width, height, width, SOFT, threads, memory, each);
-#pragma omp parallel for schedule(static) num_threads(threads)
-    for(int y = 0; y < height; y++)
-      for(int x = 0; x < width; x++)
-      {
-        const float t = fminf(fmaxf((0.5f + 0.5f * u[(size_t)y * width + x] - LEAST) / (MOST - LEAST), 0.0f), 1.0f);
-        map->data[y * map->row_stride + (ptrdiff_t)x * map->pixel_stride] = t * t * (3.0f - 2.0f * t);
-      }
-  }
-  dcv_release(u);
-  dcv_release(total);
-  dcv_release(memory);
-  return memory ? DCV_OK : DCV_ERROR_MEMORY;
-}
-
 static inline float *map_at(const dcv_image *map, int x, int y)
 {
   return map->data + y * map->row_stride + (ptrdiff_t)x * map->pixel_stride;
@@ -687,28 +651,147 @@ static double gather(const dcv_image *map, uint32_t first, bool *seen, uint32_t 
   return sum;
 }
 
-dcv_status dcv_refocus_drop(dcv_image *map)
+/* The pixels of the regions of map > 0 that meet a window become true in `seen`; how many of them lie in it. */
+static size_t meet(const dcv_image *map, const int32_t window[4], bool *seen, uint32_t *pixels)
+{
+  size_t within = 0, count;
+  memset(seen, 0, sizeof(bool) * map->width * map->height);
+  for(int y = window[1]; y < window[1] + window[3]; y++)
+    for(int x = window[0]; x < window[0] + window[2]; x++)
+    {
+      const size_t at = (size_t)y * map->width + x;
+      if(*map_at(map, x, y) <= 0.0f) continue;
+      if(!seen[at]) gather(map, (uint32_t)at, seen, pixels, &count);
+      within++;
+    }
+  return within;
+}
+
+/* What takes a spread: planes of a float for each pixel, `each` floats for each thread; with a window also a region's pixels. */
+typedef struct spreading {
+  const float *e;
+  int threads;
+  size_t count, each;
+  float *u, *total, *memory;
+  uint32_t *pixels;
+  bool *seen;
+} spreading;
+
+static void spread(const spreading *s, float doubt, dcv_image *map)
+{
+  const int width = map->width, height = map->height, threads = s->threads;
+  const float *const e = s->e;
+  float *const u = s->u, *const total = s->total;
+  float weight = 1.0f;
+  for(size_t i = 0; i < s->count; i++) u[i] = GAIN * (e[i] - doubt);
+  memset(total, 0, sizeof(float) * s->count);
+  for(int i = 0; i < FIRST; i++, weight *= DECAY)
+  {
+    box(u, width, height, width, FIRST_RADII[i], threads, s->memory, s->each);
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for(size_t j = 0; j < s->count; j++) total[j] += weight * u[j];
+  }
+#pragma omp parallel for schedule(static) num_threads(threads)
+  for(int y = 0; y < height; y++) squash_row(width, total + (size_t)y * width, 1.0f, 0.0f, 0.0f, u + (size_t)y * width);
+  for(int i = 0; i < ROUNDS; i++)
+  {
+    for(int pass = 0; pass < 2; pass++) box(u, width, height, width, RADII[i], threads, s->memory, s->each);
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for(int y = 0; y < height; y++)
+      squash_row(width, e + (size_t)y * width, GAIN, DOUBTS[i] > 0.0f ? doubt : DOUBTS[i], PULL, u + (size_t)y * width);
+  }
+  for(int pass = 0; pass < 2; pass++) box(u, width, height, width, SOFT, threads, s->memory, s->each);
+#pragma omp parallel for schedule(static) num_threads(threads)
+  for(int y = 0; y < height; y++)
+    for(int x = 0; x < width; x++)
+    {
+      const float t = fminf(fmaxf((0.5f + 0.5f * u[(size_t)y * width + x] - LEAST) / (MOST - LEAST), 0.0f), 1.0f);
+      *map_at(map, x, y) = t * t * (3.0f - 2.0f * t);
+    }
+}
+
+/* What a map is chosen by: less than anything where it covers too little of the window. Overwrites u and total. */
+static float contrast(const spreading *s, const dcv_image *map, float doubt, const int32_t window[4])
+{
+  const size_t within = meet(map, window, s->seen, s->pixels);
+  if(doubt < TRUSTED[0] && (double)within / ((double)window[2] * window[3]) < COVERED) return -INFINITY;
+  float *const near = s->u, *const far = s->total;
+  for(size_t i = 0; i < s->count; i++) near[i] = far[i] = s->seen[i];
+  box(near, map->width, map->height, map->width, NEAR, s->threads, s->memory, s->each);
+  box(far, map->width, map->height, map->width, FAR, s->threads, s->memory, s->each);
+  const float least = 0.5f / ((2 * FAR + 1) * (2 * FAR + 1)); /* half a pixel's share: 0 but for rounding below it */
+  double sum = 0.0;
+  size_t around = 0;
+  for(size_t i = 0; i < s->count; i++)
+    if(far[i] > least && near[i] < least) sum += s->e[i], around++;
+  return CHANGE * doubt - (around > 0 ? (float)(sum / around) : within > 0 ? -CAP : 0.0f);
+}
+
+dcv_status dcv_refocus_spread(const float *e, const int32_t *window, int threads, dcv_image *map)
+{
+  const size_t count = (size_t)map->width * map->height;
+  spreading s = { .e = e, .threads = threads, .count = count, .each = box_floats(map->width, map->height) };
+  s.u = dcv_alloc_floats(count);
+  s.total = s.u ? dcv_alloc_floats(count) : NULL;
+  s.memory = s.total ? dcv_alloc_floats(threads * s.each) : NULL;
+  s.pixels = s.memory && window ? dcv_alloc(sizeof(uint32_t) * count) : NULL;
+  s.seen = s.pixels ? dcv_alloc(sizeof(bool) * count) : NULL;
+  const bool room = window ? s.seen != NULL : s.memory != NULL;
+  if(room)
+  {
+    float chosen = TRUSTED[0], most = -INFINITY;
+    for(int i = TRUSTS - 1; i >= 0 && window; i--)
+    {
+      spread(&s, TRUSTED[i], map);
+      const float value = contrast(&s, map, TRUSTED[i], window);
+      if(value >= most) most = value, chosen = TRUSTED[i];
+    }
+    if(!window || chosen < TRUSTED[0]) spread(&s, chosen, map);
+  }
+  dcv_release(s.u);
+  dcv_release(s.total);
+  dcv_release(s.memory);
+  dcv_release(s.pixels);
+  dcv_release(s.seen);
+  return room ? DCV_OK : DCV_ERROR_MEMORY;
+}
+
+dcv_status dcv_refocus_drop(dcv_image *map, const int32_t *window)
 {
   const size_t width = map->width, height = map->height, all = width * height;
   uint32_t *const pixels = dcv_alloc(sizeof(uint32_t) * all);
-  bool *const seen = pixels ? dcv_alloc(sizeof(bool) * all) : NULL;
-  double least = SMALLEST * all;
-  for(int pass = 0; pass < 2 && seen; pass++)
+  bool *const seen = pixels ? dcv_alloc(sizeof(bool) * all) : NULL, *const met = seen && window ? dcv_alloc(sizeof(bool) * all) : NULL;
+  const bool room = window ? met != NULL : seen != NULL;
+  if(room && window) meet(map, window, met, pixels);
+  double largest[2] = { 0.0, 0.0 }, whole = 0.0; /* of all regions, and of those that meet the window */
+  enum { MEASURE, ADD, DROP };
+  for(int pass = MEASURE; pass <= DROP && room; pass++)
   {
+    if(pass == ADD && !window) continue;
+    const bool all_count = !window || whole >= WHOLE * all;
+    const double least = fmax(SMALLEST * all, SHARE * largest[pass == DROP && !all_count]);
     memset(seen, 0, sizeof(bool) * all);
     for(size_t y = 0; y < height; y++)
       for(size_t x = 0; x < width; x++)
       {
-        if(seen[y * width + x] || *map_at(map, (int)x, (int)y) <= 0.0f) continue;
+        const size_t at = y * width + x;
+        if(seen[at] || *map_at(map, (int)x, (int)y) <= 0.0f) continue;
         size_t count;
-        const double sum = gather(map, (uint32_t)(y * width + x), seen, pixels, &count);
-        if(pass == 0)
-          least = fmax(least, SHARE * sum);
-        else if(sum < least)
+        const double sum = gather(map, (uint32_t)at, seen, pixels, &count);
+        const bool meets = window && met[at];
+        if(pass == MEASURE)
+        {
+          largest[0] = fmax(largest[0], sum);
+          if(meets) largest[1] = fmax(largest[1], sum);
+        }
+        else if(pass == ADD)
+          whole += sum < least ? 0.0 : sum;
+        else if(sum < least || !(all_count || meets))
           for(size_t k = 0; k < count; k++) *map_at(map, (int)(pixels[k] % width), (int)(pixels[k] / width)) = 0.0f;
       }
   }
+  dcv_release(met);
   dcv_release(seen);
   dcv_release(pixels);
-  return seen ? DCV_OK : DCV_ERROR_MEMORY;
+  return room ? DCV_OK : DCV_ERROR_MEMORY;
 }

@@ -23,9 +23,14 @@
  * where tanh v is taken as v (27 + v^2) / (27 + 9 v^2), v held between -3 and 3. The border had better lie within the blurred part: sharp pixels taken for
  * blurred ones ring, blurred ones left out only stay as they were.
  *
+ * A sample window in which the picture is known to have been blurred by this PSF says how far d > 0 may fall: a region that grows within the subject ends where
+ * its surroundings look ever sharper, one that grows into a background out of focus does not. Of the maps for d in TRUSTED, with 0 outside the regions of map > 0
+ * (joined at sides of pixels) that meet the window, the one where CHANGE d - mean e is largest, the mean over the pixels farther than NEAR and no farther than FAR
+ * from these regions (in rows and in columns); other maps than the first only where the regions cover COVERED of the window.
+ *
  * 3. Subject, of whole pictures only. Parts of a background that a lens left out of focus may look as if blurred by the PSF, but seldom are they large beside the
- * subject. The map becomes 0 on every region of map > 0, joined at sides of pixels, whose sum is less than SHARE of the largest region's or SMALLEST of all
- * pixels.
+ * subject. The map becomes 0 on every region whose sum is less than SHARE of the largest region's or SMALLEST of all pixels. With a window regions that do not
+ * meet it go first, unless what would be left without a window comes to WHOLE of all pixels: a picture that is blurred nearly everywhere.
  *
  * Likelihoods of local energies: Chakrabarti, Zickler and Freeman, "Analyzing spatially-varying blur", CVPR 2010; shared weights and a sum over a set: Zaheer
  * et al., "Deep sets", NeurIPS 2017; mean field: Koller and Friedman, "Probabilistic graphical models", section 11.5.
@@ -54,11 +59,11 @@ void dcv_refocus_bank_clear(dcv_refocus_bank *bank);
 dcv_status dcv_refocus_evidence(const dcv_image *in, int channels, const dcv_psf *psf, float noise, int planning, int threads,
                                 const dcv_callbacks *callbacks, float *e);
 
-/* map (first float of each pixel) from e, which is overwritten. */
-dcv_status dcv_refocus_spread(float *e, int threads, dcv_image *map);
+/* map (first float of each pixel) from e. window: x, y, width, height within the map, or NULL. */
+dcv_status dcv_refocus_spread(const float *e, const int32_t *window, int threads, dcv_image *map);
 
-/* map <- 0 on the lesser of its regions. */
-dcv_status dcv_refocus_drop(dcv_image *map);
+/* map <- 0 on the lesser of its regions, and on those that do not meet the window. */
+dcv_status dcv_refocus_drop(dcv_image *map, const int32_t *window);
 
 /* Pixels around one that its map depends on before that, for a PSF of `size` pixels. */
 int dcv_refocus_reach(int size);

@@ -28,6 +28,7 @@ typedef struct { float white, margin; int rows, columns, stride; float common[21
 typedef struct { float *bands, *matched; int side; float noise[39], g[39], s[39]; int radii[39]; } dcv_refocus_bank;
 int dcv_refocus_bank_init(dcv_refocus_bank *bank, const dcv_psf *psf);
 void dcv_refocus_bank_clear(dcv_refocus_bank *bank);
+int dcv_refocus_spread(const float *e, const int32_t *window, int threads, dcv_image *map);
 int dcv_refocus_reach(int size);
 int dcv_refocus_reblur_reach(int size);
 float *dcv_alloc_floats(size_t count);

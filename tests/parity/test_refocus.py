@@ -9,7 +9,7 @@ import scipy.ndimage
 import scipy.signal
 
 import dcv
-from dcv._core import image_struct, lib
+from dcv._core import ffi, image_struct, lib
 from pyref import refocus
 from tests.parity import _ops
 from tests.parity.record import compare
@@ -82,21 +82,55 @@ def test_parity(psf, shape):
         compare("refocus blend", restored, refocus.blend(y.astype(float), plan.execute(prepared.astype(np.float32)), m))
 
 
-def subject(m: np.ndarray) -> np.ndarray:
+WINDOWS = {"subject": (12, 30, 50, 60), "background": (130, 20, 50, 100), "half": (70, 40, 60, 70), "all": (0, 0, 200, 160), "a pixel": (60, 80, 1, 1)}
+
+
+@pytest.mark.parametrize("psf", [PSFS["motion"], LOPSIDED / LOPSIDED.sum()], ids=["motion", "lopsided"])
+def test_window_parity(psf):
+    y = composite(psf)[0]
+    e = refocus.evidence(y.astype(float), psf.astype(float), SIGMA)
+    maps = [refocus.spread_from(e, window) for window in WINDOWS.values()]
+    with dcv.Plan(y, psf, channel_axis=-1, noise=SIGMA, gradient=0.1) as plan:
+        for window, m in zip(WINDOWS.values(), maps):
+            plan.execute(y, refocus=True, window=window)
+            compare("refocus map", plan.map, refocus.subject(m, window), 1.0)
+
+
+@pytest.mark.parametrize(("seed", "doubt"), [(2, 0.9), (4, 0.6), (9, 0.3), (0, 0.0)])
+def test_doubt_that_a_window_leaves(seed, doubt):
+    """On evidence that needs another doubt each time: a faint subject, a fainter part of it, and a soft part of the background."""
+    rng = np.random.default_rng(seed)
+    e = np.full((150, 170), -2.0)
+    e[20:110, 20:100] = rng.uniform(-0.2, 1.5)
+    e[20:110, 60:100] -= rng.uniform(0, 1)
+    e[90:140, 110:160] = rng.uniform(0, 2)
+    e = (e + scipy.ndimage.gaussian_filter(rng.normal(size=e.shape), 3) * 4).astype(np.float32)
+    window = (25, 30, 60, 70)
+    expected = refocus.spread_from(e.astype(float), window)
+    np.testing.assert_array_equal(expected, refocus.spread(e.astype(float), doubt))
+    m = np.full(e.shape + (1,), np.nan, np.float32)
+    parity = _ops.load()
+    struct, held = _ops.image_struct(m)
+    assert parity.lib.dcv_refocus_spread(parity.ffi.from_buffer("float[]", e), parity.ffi.new("int32_t[4]", window), 1, struct) == 0
+    compare("refocus map", held[..., 0], expected, 1.0)
+
+
+def subject(m: np.ndarray, window: tuple[int, int, int, int] | None = None) -> np.ndarray:
     """By the core, on a map that lies in the first float of three."""
     held = np.full(m.shape + (3,), 0.5, np.float32)
     held[..., 0] = m
-    assert lib.dcv_refocus_subject(image_struct(held)) == 0
+    assert lib.dcv_refocus_subject(image_struct(held), ffi.NULL if window is None else ffi.new("int32_t[4]", window)) == 0
     assert (held[..., 1:] == 0.5).all()
     return held[..., 0]
 
 
+@pytest.mark.parametrize("window", [None, (60, 20, 12, 30), (20, 10, 40, 60)])
 @pytest.mark.parametrize("level", [-9, 0, 0.05, 0.1])
-def test_lesser_regions_go(level):
+def test_lesser_regions_go(level, window):
     field = scipy.ndimage.gaussian_filter(np.random.default_rng(6).normal(size=(90, 140)), 7)
     m = np.clip(field / field.max() - level, 0, 1).astype(np.float32)
-    kept = refocus.subject(m)
-    np.testing.assert_array_equal(subject(m), kept)
+    kept = refocus.subject(m, window)
+    np.testing.assert_array_equal(subject(m, window), kept)
     assert level < 0 or 0 < (kept > 0).sum() < (m > 0).sum()
 
 
@@ -115,6 +149,32 @@ def test_regions_meet_at_sides_and_need_a_size():
         m = np.zeros((40, 50), np.float32)
         m[:rows, :10] = 1
         np.testing.assert_array_equal(subject(m), m if stays else 0)
+
+
+def test_regions_that_meet_the_window_stay():
+    m = np.zeros((40, 50), np.float32)
+    m[:10, :20] = m[12:40, :20] = m[:, 30:40] = 1  # 10, 28 and 20 % of the picture
+    for window, columns, rows in (((18, 5, 2, 5), slice(0, 20), slice(0, 10)), ((10, 9, 21, 1), slice(30, 40), slice(0, 40)), ((25, 0, 5, 40), slice(0), slice(0))):
+        kept = np.zeros_like(m)
+        kept[rows, columns] = 1
+        if window[0] == 10:
+            kept[:10, :20] = 1  # half of the other one that meets the window
+        np.testing.assert_array_equal(subject(m, window), kept)
+    np.testing.assert_array_equal(subject(m, (0, 0, 50, 40)), subject(m))
+    m[:, 40:44] = 1  # now 66 % of the picture
+    np.testing.assert_array_equal(subject(m, (18, 5, 2, 5)), m)
+    m[:, 38:] = 0  # 54 %
+    np.testing.assert_array_equal(subject(m, (45, 5, 2, 5)), 0)
+
+
+def test_window_must_lie_inside():
+    m = np.zeros((40, 50, 1), np.float32)
+    for window in ((-1, 0, 5, 5), (0, -1, 5, 5), (0, 0, 0, 5), (0, 0, 5, 0), (46, 0, 5, 5), (0, 36, 5, 5)):
+        assert lib.dcv_refocus_subject(image_struct(m), ffi.new("int32_t[4]", window)) == lib.DCV_ERROR_SIZE
+        with pytest.raises(dcv.errors.SizeError, match="window"):
+            dcv.deconvolve(m[..., 0], PSFS["disk"], noise=SIGMA, refocus=True, window=window)
+    with pytest.raises(dcv.errors.ArgumentError, match="refocus"):
+        dcv.deconvolve(m[..., 0], PSFS["disk"], noise=SIGMA, window=(0, 0, 5, 5))
 
 
 def test_per_channel_grey_and_unknown_pixels():
@@ -163,6 +223,12 @@ def test_threads_and_regions():
     part = y[: 200 + reach, 300 - reach : 420 + reach]
     m = dcv.deconvolve(part, psf, channel_axis=-1, noise=SIGMA, refocus=True, return_map=True)[1]
     np.testing.assert_allclose(m[:200, reach:-reach], whole[0][:200, 300:420], atol=2e-5)
+
+
+def test_threads_with_a_window():
+    y = composite(PSFS["disk"])[0]
+    given = {"channel_axis": -1, "noise": SIGMA, "refocus": True, "window": (30, 40, 60, 70), "return_map": True}
+    np.testing.assert_array_equal(*(dcv.deconvolve(y, PSFS["disk"], threads=n, **given)[1] for n in (1, 2)))
 
 
 def test_map_needs_refocus():

@@ -265,6 +265,7 @@ USAGE = [
     ("deblur", "in.png", "out.png", "--window", "0,0,20"),
     ("deblur", "in.png", "out.png", "--window", "-1,0,20,20"),
     ("deblur", "in.png", "out.png", "--psf", "psf.tif", "--blur-size", "9"),
+    ("deblur", "in.png", "out.png", "--psf", "psf.tif", "--window", "0,0,40,40"),
     ("deblur", "in.png", "out.png", "--flavour", "great"),
     ("deblur", "in.png", "out.png", "--priority", "2"),
     ("deblur", "in.png", "out.png", "--depth", "12"),
@@ -361,6 +362,28 @@ def test_refocus_writes_its_mask(run, folder: Path, tmp_path: Path) -> None:
     share = done.json["files"][0]["refocus"]["restored_share"]
     assert share == pytest.approx(mask.mean() / 65535, abs=1e-3)
     assert share > 0.8
+
+
+def test_refocus_keeps_to_the_window(run, folder: Path, tmp_path: Path) -> None:
+    sharp, soft = (tifffile.imread(folder / name) for name in ("sharp.tif", "blurred.tif"))
+    half = np.where(np.arange(160)[:, np.newaxis] < 80, soft, sharp + 0.003 * np.random.default_rng(2).normal(size=sharp.shape)).astype(np.float32)
+    tifffile.imwrite(tmp_path / "half.tif", half, photometric="rgb")
+
+    def told(name: str, *options: str) -> dict:
+        done = run("deblur", tmp_path / "half.tif", tmp_path / name, "--refocus", "--json", "--planning", "estimate", *options)
+        assert done.code == 0, done.err
+        return done.json["files"][0]
+
+    psf = ("--psf", str(folder / "psf.tif"))
+    left, right = (told(f"{x}.tif", *psf, "--window", f"{x},20,60,60")["refocus"] for x in (10, 90))
+    assert left["window"] == [10, 20, 60, 60]
+    assert left["restored_share"] > 0.4
+    assert right["restored_share"] == 0
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "90.tif"), half)
+    assert "window" not in told("none.tif", *psf)["refocus"]
+    estimated = told("estimated.tif", "--blur-size", "7", "--window", "8,8,64,100")
+    assert estimated["refocus"]["window"] == estimated["psf"]["window"] == [8, 8, 64, 100]
+    assert run("deblur", tmp_path / "half.tif", tmp_path / "no.tif", "--refocus", *psf, "--window", "120,20,60,60").code == 1
 
 
 def test_grid(run, folder: Path, tmp_path: Path) -> None:

@@ -180,12 +180,14 @@ class Deblur:
     overwrite: bool
     report: Report
 
-    def restore(self, array: np.ndarray, axis: int | None, psf: np.ndarray, values: dict[str, Any], watch: Stopwatch) -> tuple[dcv.Plan, np.ndarray]:
+    def restore(
+        self, array: np.ndarray, axis: int | None, psf: np.ndarray, window: Any, values: dict[str, Any], watch: Stopwatch
+    ) -> tuple[dcv.Plan, np.ndarray]:
         """The closed plan and the restored picture."""
         with watch("plan"), self.report.progress("measuring") as progress:
             plan = dcv.Plan(array, psf, channel_axis=axis, flavour=self.flavour, progress=progress, log=self.report.log, **values)
         with plan, watch("restore"), self.report.progress("restoring") as progress:
-            return plan, plan.execute(array, refocus=self.refocus, progress=progress, log=self.report.log)
+            return plan, plan.execute(array, refocus=self.refocus, window=window if self.refocus else None, progress=progress, log=self.report.log)
 
     def file(self, source: Path, output: Path) -> dict[str, Any]:
         """Restore one file; returns what --json tells about it."""
@@ -210,7 +212,7 @@ class Deblur:
         if not values.get("noise"):
             with watch("noise"):
                 values |= coding_noise(picture)
-        psf = self.psf
+        psf, window = self.psf, self.window
         if psf is None and self.grid:
             with watch("estimate"):
                 cells = estimate_grid(picture, self.blur_size, self.grid, values, report)
@@ -224,7 +226,7 @@ class Deblur:
         elif psf is None:
             with watch("estimate"):
                 estimated = estimate(picture, self.blur_size, self.window, values, report)
-            psf = estimated.psf
+            psf, window = estimated.psf, estimated.window
             told["psf"] = {"source": "estimated", "size": psf.shape[0], **describe_estimate(estimated)}
         else:
             if psf.ndim == 3 and axis is None:
@@ -234,12 +236,12 @@ class Deblur:
         if picture.integer:
             values.setdefault("saturation", INTEGER_SATURATION)
         try:
-            plan, restored = self.restore(array, axis, psf, values, watch)
+            plan, restored = self.restore(array, axis, psf, window, values, watch)
         except (dcv.errors.BackendError, dcv.errors.OutOfMemoryError) as error:
             if values.pop("backend", "cpu") == "cpu":
                 raise
             report.note(f"{source}: {message(error)}; restored by the processor instead")
-            plan, restored = self.restore(array, axis, psf, values, watch)
+            plan, restored = self.restore(array, axis, psf, window, values, watch)
         assert plan.result is not None
         picture.pixels = restored.reshape(picture.pixels.shape)
         del array, restored
@@ -249,7 +251,7 @@ class Deblur:
             save_psf_file(self.save_psf, psf, {**told["psf"], "of": source.name}, self.overwrite)
             told["psf"]["file"] = self.save_psf
         if plan.map is not None:
-            told["refocus"] = {"restored_share": round(float(plan.map.mean()), 4)}
+            told["refocus"] = {"restored_share": round(float(plan.map.mean()), 4)} | ({"window": list(window)} if window else {})
             report.detail(f"{source}: the PSF explains {100 * plan.map.mean():.0f} % of the picture")
             if self.mask:
                 save_mask_file(self.mask, plan.map, self.overwrite)
@@ -293,7 +295,7 @@ def cli() -> None:
 )
 @click.option("--depth", type=click.Choice(["keep", *pictures.DEPTHS]), default="keep", show_default=True, help="Depth of the output.")
 @click.option("--save-psf", type=path_type, help="Write the PSF used: .tif (lossless) or .png (16 bits).")
-@click.option("--refocus", is_flag=True, help="Restore only where the PSF explains the blur; the rest stays as it is.")
+@click.option("--refocus", is_flag=True, help="Restore only where the PSF explains the blur, joined with --window; the rest stays.")
 @click.option("--mask", type=path_type, help="With --refocus: write where that is, white for restored, as gray .png or .tif of 16 bits.")
 @linear_option
 @overwrite_option
@@ -322,8 +324,8 @@ def deblur(
     OUT is a file, or for several IN a folder. TIFF, PNG and JPEG; the suffix of OUT says which. Depth, alpha, ICC profile, EXIF and XMP are kept.
     """
     report = Report(quiet, verbose)
-    if psf_path and (blur_size or window or grid):
-        raise click.UsageError("--psf needs neither --blur-size nor --window nor --grid")
+    if psf_path and (blur_size or grid or (window and not refocus)):
+        raise click.UsageError("--psf needs neither --blur-size nor --grid, and --window only with --refocus")
     if grid and (window or save_psf or refocus):
         raise click.UsageError("--grid goes with neither --window nor --save-psf nor --refocus, which are for one PSF")
     batch = len(inputs) > 1 or output.is_dir()
