@@ -19,10 +19,10 @@
 
    map = smoothstep of (1 + B B u) / 2 between LEAST and MOST, B of radius SOFT. Here tanh v is taken as v (27 + v^2) / (27 + 9 v^2), v held between -3
    and 3. The border had better lie within the blurred part: sharp pixels taken for blurred ones ring, blurred ones left out only stay as they were.
-   A sample window in which the picture is known to have been blurred by this PSF says how far d > 0 may fall: a region that grows within the subject ends
-   where its surroundings look ever sharper, one that grows into a background out of focus does not. Of the maps for d in TRUSTED, with 0 outside the regions of
-   map > 0 (joined at sides of pixels) that meet the window, the one where CHANGE d - mean e is largest, the mean over the pixels farther than NEAR and no farther
-   than FAR from these regions (in rows and in columns); other maps than the first only where the regions cover COVERED of the window.
+   In a sample window the picture is known to have been blurred by this PSF. Then d > 0 may fall below its first value as long as the surroundings of the
+   subject look ever sharper for it, which they do not where the map grows into a background out of focus. Of the maps for d in TRUSTED, with 0
+   outside the regions of map > 0 (joined at sides of pixels) that meet the window, the one where CHANGE d - mean e is largest, the mean over pixels farther
+   than NEAR and no farther than FAR from these regions, in rows or columns; those for other d than the first only where they cover COVERED of the window.
 3. Subject, of whole pictures only. Parts of a background that a lens left out of focus may look as if blurred by the PSF, but seldom are they large beside
    the subject. The map becomes 0 on every region whose sum is less than SHARE of the largest region's or SMALLEST of all pixels. With a window regions that do
    not meet it go first, unless what would be left without a window comes to WHOLE of all pixels: a picture that is blurred nearly everywhere.

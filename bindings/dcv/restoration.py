@@ -98,8 +98,8 @@ def deconvolve(
         Restore only where the PSF explains the blur: a sharp background beside a moving subject stays as it is. Needs one PSF, not a grid.
         Parts below 5 % of the picture, or 35 % of the largest part, stay, too: mostly they are soft parts of the background.
     window : (x, y, width, height), optional
-        With `refocus`: pixels known to have been blurred by this PSF, such as the `window` of an estimate. Only parts that meet it are restored then (all, where
-        60 % of the picture are blurred), and they are followed further where their surroundings are sharp.
+        With `refocus`: pixels known to have been blurred by this PSF, such as the `window` of an estimate. Only parts that meet it are restored
+        then (all, where 60 % of the picture are blurred), and they are followed further where their surroundings are sharp.
     return_map : bool
         With `refocus`: return also where that is.
     out : array, optional

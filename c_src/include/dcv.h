@@ -301,7 +301,8 @@ DCV_API void dcv_plan_destroy(dcv_plan *plan); /* NULL allowed */
  * window: NULL, or x, y, width and height, in pixels, of a part of a whole picture that is known to have been blurred by psf: where psf was estimated, or where
  * somebody sees it. Then the map keeps to what is joined with it, and may follow the subject further where its surroundings are sharp (ops/refocus.h). */
 
-/* Pixels of surroundings that a pixel depends on when all steps but dcv_refocus_subject are done on a region, without a window: dcv_halo, and 250 + 3 times the PSF's size. */
+/* Pixels of surroundings that a pixel depends on when all steps but dcv_refocus_subject are done on a region, without a window: dcv_halo, and 250 + 3 times
+ * the PSF's size. */
 DCV_API dcv_status dcv_refocus_halo(const dcv_params *params, const dcv_psf *psf, int32_t *halo);
 
 DCV_API dcv_status dcv_refocus_map(const dcv_params *params, const dcv_psf *psf, const dcv_image *in, const int32_t *window, dcv_image *map,

@@ -104,7 +104,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("fminf(v, h->white) - *to", "fminf(v, h->white) + *to"),
         ("-= near[at] * sign * excess", "+= near[at] * sign * excess"),
     ]),
-    "c_src/ops/refocus.c": ("test_refocus.py -k 'parity or kernels or regions_go or meet'", [
+    "c_src/ops/refocus.c": ("test_refocus.py -k 'parity or kernels or doubt or regions_go or meet'", [
         ("atan2(fy, fx) - PI", "atan2(fy, fx) + PI"),
         ("g - window * sum", "g + window * sum"),
         ("f * f / (f * f + LOW", "f * f / (f * f - LOW"),
@@ -119,8 +119,14 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("gain * (e[i] - doubt)", "gain * (e[i] + doubt)"),
         ("3.0f - 2.0f * t", "3.0f + 2.0f * t"),
         ("{ x, y + 1 }", "{ x + 1, y + 1 }"),
-        ("fmax(least, SHARE * sum)", "fmin(least, SHARE * sum)"),
-        ("sum < least", "sum <= least"),
+        ("value >= most", "value <= most"),
+        ("far[i] > least && near[i] < least", "far[i] > least && near[i] > least"),
+        ("return CHANGE * doubt -", "return CHANGE * doubt +"),
+        ("y < window[1] + window[3]", "y < window[1] - window[3]"),
+        ("fmax(SMALLEST * all, SHARE", "fmin(SMALLEST * all, SHARE"),
+        ("whole += sum < least", "whole -= sum < least"),
+        ("else if(sum < least", "else if(sum <= least"),
+        ("(all_count || meets)", "(all_count || !meets)"),
     ]),
     "c_src/ops/tile.c": ("test_operators.py -k tiles", [
         ("pixel[c] += w *", "pixel[c] -= w *"),

@@ -129,7 +129,9 @@ blur_size_option = click.option(
     metavar="N|auto",
     help="Size of the PSF that is expected, odd, 3 to 33; a larger blur gets a larger one. [px] Default: auto, found on the picture.",
 )
-window_option = click.option("--window", type=WindowType(), metavar="X,Y,W,H", help="Sample for the estimation; also where --refocus knows the blur. [px] Default: chosen by its structure.")
+window_option = click.option(
+    "--window", type=WindowType(), metavar="X,Y,W,H", help="Sample for the estimation, and a part of what --refocus restores. [px] Default: by structure."
+)
 linear_option = click.option("--linear", is_flag=True, help="The values are linear light, whatever the profile says.")
 path_type = click.Path(path_type=Path)
 
