@@ -29,12 +29,22 @@ def exported_order(path):
     return xmp.module_order(path.read_bytes().decode("latin-1"))
 
 
+@pytest.fixture(scope="module")
+def exported():
+    return {}
+
+
 @pytest.fixture
-def export(darktable, pictures, tmp_path):
-    counter = iter(range(99))
+def export(darktable, pictures, tmp_path, exported):
+    """Exports one of the pictures in a home of the test's own; what several tests compare with is exported once."""
 
     def call(name, params, **kwargs):
-        return darktable.export(pictures / name, params, tmp_path / f"out{next(counter)}.tif", **kwargs)
+        key = name, params, repr(kwargs)
+        if key not in exported:
+            pixels, log = darktable.export(pictures / name, params, tmp_path / f"out{len(exported)}.tif", **kwargs)
+            pixels.setflags(write=False)
+            exported[key] = pixels, log
+        return exported[key]
 
     return call
 

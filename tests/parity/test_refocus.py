@@ -217,11 +217,12 @@ def test_sharp_picture_stays(psf):
 def test_threads_and_regions():
     psf = PSFS["disk"]
     y = composite(psf, 520, 700)[0]
-    whole = [dcv.deconvolve(y, psf, channel_axis=-1, noise=SIGMA, refocus=True, return_map=True, threads=n)[1] for n in (1, 2)]
+    mapped = {"channel_axis": -1, "noise": SIGMA, "iterations": 1, "refocus": True, "return_map": True}
+    whole = [dcv.deconvolve(y, psf, threads=n, **mapped)[1] for n in (1, 2)]
     np.testing.assert_array_equal(*whole)
     reach = refocus.reach(psf)
     part = y[: 200 + reach, 300 - reach : 420 + reach]
-    m = dcv.deconvolve(part, psf, channel_axis=-1, noise=SIGMA, refocus=True, return_map=True)[1]
+    m = dcv.deconvolve(part, psf, **mapped)[1]
     np.testing.assert_allclose(m[:200, reach:-reach], whole[0][:200, 300:420], atol=2e-5)
 
 

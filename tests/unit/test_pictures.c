@@ -213,15 +213,15 @@ static void large_and_negative_values_are_data(void **state)
 static void bits_do_not_depend_on_threads(void **state)
 {
   (void)state;
-  enum { W = 330, H = 240 };
+  enum { W = 260, H = 200 };
   dcv_image in = test_image(W, H, 4), one = test_image(W, H, 4), many = test_image(W, H, 4);
   test_draw(&in);
-  test_at(&in, 165, 120)[0] = NAN;
+  test_at(&in, 130, 100)[0] = NAN;
   dcv_psf psf = test_psf(7, 1, DCV_PSF_GAUSSIAN, 1.0);
   for(int i = 0; i < 1 + solvers(); i++)
   {
     dcv_params params = test_params();
-    params.tile = i > 0 ? 128 : 0;
+    params.tile = i > 0 ? 96 : 0;
     params.solver = DCV_MAX(i - 1, 0);
     params.iterations = params.solver > 0 ? 3 : 0;
     params.threads = 1;
@@ -266,7 +266,7 @@ static void blur(const dcv_image *in, const dcv_psf *psf, float noise, dcv_image
 static void tiles_agree_with_the_whole_picture(void **state)
 {
   (void)state;
-  enum { W = 600, H = 420 };
+  enum { W = 460, H = 340 };
   dcv_image sharp = test_image(W, H, 4), in = test_image(W, H, 4), whole = test_image(W, H, 4), tiled = test_image(W, H, 4);
   test_draw(&sharp);
   const struct {
@@ -294,7 +294,7 @@ static void tiles_agree_with_the_whole_picture(void **state)
     assert_ok(dcv_plan_execute(plan, &in, &whole, NULL, NULL));
     dcv_plan_destroy(plan);
     params.halo = automatic;
-    params.tile = 256;
+    params.tile = 224;
     assert_ok(dcv_plan_create(&plan, &params, W, H, &psf));
     assert_ok(dcv_plan_describe(plan, &info));
     assert_true(info.tiles_x * info.tiles_y > 1);
@@ -370,13 +370,13 @@ static void progress_rises_to_one(void **state)
 static void cancelling_leaves_the_output_whole(void **state)
 {
   (void)state;
-  dcv_image in = test_image(400, 300, 4), out = test_image(400, 300, 4);
+  dcv_image in = test_image(260, 200, 4), out = test_image(260, 200, 4);
   test_draw(&in);
   dcv_psf psf = test_psf(7, 1, DCV_PSF_DISK, 2.0);
   dcv_params params = test_params();
   params.tile = 128;
   dcv_plan *plan;
-  assert_ok(dcv_plan_create(&plan, &params, 400, 300, &psf));
+  assert_ok(dcv_plan_create(&plan, &params, 260, 200, &psf));
   watcher w = { 0 };
   const dcv_callbacks callbacks = { .progress = on_progress, .cancelled = on_cancelled, .user = &w };
   assert_ok(dcv_plan_execute(plan, &in, &out, &callbacks, NULL));
@@ -418,7 +418,7 @@ static double error(const dcv_image *a, const dcv_image *b, int border)
 static void a_blurred_picture_gets_sharper(void **state)
 {
   (void)state;
-  enum { W = 160, H = 140 };
+  enum { W = 128, H = 112 };
   dcv_image sharp = test_image(W, H, 4), blurred = test_image(W, H, 4), out = test_image(W, H, 4);
   test_draw(&sharp);
   dcv_psf psf = test_psf(7, 1, DCV_PSF_DISK, 2.5);
