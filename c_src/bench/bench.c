@@ -561,7 +561,8 @@ static bool find_device(options *opt)
   enum { MOST = 32 };
   dcv_device list[MOST];
   const int count = dcv_devices(list, MOST), index = opt->params.device;
-  if(index < count) table("device %d: %s (%s, %s), %.0f MB\n", index, list[index].name, list[index].platform, list[index].driver, 1e-6 * (double)list[index].memory);
+  if(index < count)
+    table("device %d: %s (%s, %s), %.0f MB\n", index, list[index].name, list[index].platform, list[index].driver, 1e-6 * (double)list[index].memory);
   return opt->bandwidth > 0.0 || check(dcv_device_bandwidth(index, &opt->bandwidth), "bandwidth");
 }
 

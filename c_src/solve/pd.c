@@ -147,6 +147,7 @@ static void run(const dcv_job *job, const float *shared, float *work, dcv_tile_r
 }
 
 const dcv_solver dcv_solver_pd = {
-  .name = "pd", .iterations = 40, .most = 60, .stagnation = 1.0f, .lam = dcv_job_lam, .rho = dcv_job_rho, .reach = dcv_job_reach, .transforms = dcv_job_transforms,
+  .name = "pd", .iterations = 40, .most = 60, .stagnation = 1.0f, .lam = dcv_job_lam, .rho = dcv_job_rho,
+  .reach = dcv_job_reach, .transforms = dcv_job_transforms,
   .shared_floats = dcv_job_otf_floats, .work_floats = work_floats, .prepare = dcv_job_prepare_otfs, .run = run,
 };

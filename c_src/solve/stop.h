@@ -8,8 +8,9 @@
  *   change     100 |x_t - x_{t-1}| / |x_t - x_0| percent
  *   whiteness  of the residual k * x_t - y (ops/whiteness; Almeida and Figueiredo 2013)
  *
- * Stagnation: the change stays below the tolerance (rl: a quarter of it) three times in a row. Whiteness: `patience` iterations without a whiter residual, for solvers that
- * diverge in the end (rl); for the others 0, never. The state kept is the last: the whitest residual comes too early, by up to 2 dB (docs/flavours.md).
+ * Stagnation: the change stays below the tolerance (rl: a quarter of it) three times in a row. Whiteness: `patience` iterations without a whiter residual,
+ * for solvers that diverge in the end (rl); for the others 0, never. The state kept is the last: the whitest residual comes too early, by up to 5 dB
+ * (docs/flavours.md).
  */
 #ifndef DCV_STOP_H
 #define DCV_STOP_H
