@@ -17,7 +17,7 @@ blur; lam is relative to the window's contrast, and falls while the PSF is found
 Several starts (gradient weight, support) run to half the resolution, where `energy` keeps the best KEEP. The better one at full
 resolution settles at a constant weight; from it the alternation walks on in several ways, of which the PSF of least `trial` is kept
 (`polish`): its fixed point is not its best PSF, since pictures have more gradients than the model. The result competes with families of few
-parameters (`fit_family`), by `energy`.
+parameters (`fit_family`), by WHITTLE `Spectrum.cost` + `energy`.
 
 All this sees one plane, the luminance. Channels with white noise of their own say more (`load`): then the plane is their mean, which has less noise, and
 the settling, the walks and the comparison with the families see two chroma planes beside it: one mask of gradients for all three, sums over them in
@@ -36,6 +36,7 @@ from .boundary import extend, fill_holes
 from .fft import fast_size, forward, gradient_power, inverse, otf
 from .noise import high_pass
 from .pyramid import resize, resize_psf, schedule
+from .whittle import Spectrum
 
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 OWN_NOISE = 1.4     # chroma noise that the high-pass sees so much more of, at most, with its taps two pixels apart, is white
@@ -50,9 +51,17 @@ WALKS = ((0, 0.03), (2, 0.03), (1, 0.01))  # quarters added to the power of |D| 
 LAM_SETTLE, SETTLE = 3.0, 8  # weight, relative to that of a trial, and number of the rounds before the walks
 PASSES, WALK_ROUNDS, BEST = 2, 2, 3
 GAMMA_FIT, STEPS_FIT = 0.2, 40
-NEAR = 0.06         # a family whose first guess costs so much more than the free PSF is left out
-SEARCH, SEARCH_PASSES = 0.2, 3  # first step of the search for a member, in natural logarithms; halved after each pass
-LEAST_WIDTH = 0.3   # px
+WHITTLE = 2.0       # weight of Spectrum.cost beside the energy
+SOFT_HIGHEST = 2.0  # largest |D|^2 that it sees where the noise need not be white
+NEAR = 0.1          # a member that explains the spectrum so much worse than the free PSF is left out
+SEARCH, SEARCH_PASSES = 0.16, 12  # first step of the search for a member, in natural logarithms and px; halved after a pass without success
+HOPE = 4            # passes for the search to come below its limit
+FIT_STEPS, LAST_STEPS = 2, 12  # of the fit of the spectrum behind it, on the way and for the comparison
+RADIUS, RADII = 0.8, 1.1  # px, smallest disk tried, and from one to the next
+LENGTHS, DIRECTIONS, LINE_SOFTNESS = (4, 8, 14, 22), 8, 0.3  # px, number, px: lines tried
+SOFTEST, REACH = 0.8, 3  # px: largest softness of a disk or line, and how far its Gaussian reaches
+LEAST_WIDTH = 0.3   # px, of moments
+LEAST = np.log(0.25)  # of a member, logarithm
 SHARE, MARGIN = 0.98, 2  # of the PSF's mass at half the resolution within the size that is proposed; px around it
 PRESS = (0.8, 0.35, 0.05)  # of that mass in the outermost pixels of a square of 3, 5, and 7 or more pixels: the size is too small
 ROOM = 4            # a size that has grown is at most the window's side divided by this
@@ -311,56 +320,92 @@ def polish(level: Scale, k: np.ndarray, lam: float) -> np.ndarray:
     return best[0][1]
 
 
+def soften(k: np.ndarray, deviation: float) -> np.ndarray:
+    """k blurred by a sampled Gaussian of REACH px on each side; what leaves the square is lost."""
+    i = np.arange(-REACH, REACH + 1)
+    weight = np.where(i == 0, 1.0, np.exp(-0.5 * i * i / max(deviation**2, 1e-6)))
+    for axis in (1, 0):
+        k = ndimage.convolve1d(k, weight / weight.sum(), axis, mode="constant")
+    return k
+
+
 def draw(family: str, a: np.ndarray, size: int) -> np.ndarray:
     """Member of a family: "gaussian" of standard deviations exp(a[0]) along and exp(a[1]) across the direction a[2], "disk" of radius exp(a[0]), "motion"
-    of length exp(a[0]) in that direction; pixels, radians clockwise from the row direction.
+    of length exp(a[0]) in that direction, both softened by a Gaussian of standard deviation a[1]; pixels, radians clockwise from the row direction.
     """
     if family == "disk":
-        return psf.disk(np.exp(a[0]), size)
+        return psf.normalise(soften(psf.disk(np.exp(a[0]), size), a[1]))
     if family == "motion":
-        return psf.motion(np.exp(a[0]), -np.rad2deg(a[2]), size)
+        return psf.normalise(soften(psf.motion(np.exp(a[0]), -np.rad2deg(a[2]), size), a[1]))
     y, x = np.mgrid[:size, :size] - size // 2
     u, v = (np.cos(a[2]) * x + np.sin(a[2]) * y) / np.exp(a[0]), (np.cos(a[2]) * y - np.sin(a[2]) * x) / np.exp(a[1])
     return psf.normalise(np.exp(-0.5 * (u * u + v * v)))
 
 
-FAMILIES = {"gaussian": ((1, 1, 0), (1, -1, 0), (0, 0, 2)), "disk": ((1, 1, 0),), "motion": ((1, 1, 0), (0, 0, 2))}  # and the moves of the search
+FAMILIES = {  # and the moves of the search
+    "gaussian": ((1, 1, 0), (1, -1, 0), (0, 0, 2)),
+    "disk": ((1, 0, 0), (0, 2, 0)),
+    "motion": ((1, 0, 0), (0, 2, 0), (0, 0, 1)),
+}
 
 
 def moments(k: np.ndarray, family: str) -> np.ndarray:
-    """The family's numbers with the second moments of k."""
+    """The family's numbers with the second moments of k, not softened."""
     y, x = np.mgrid[:k.shape[0], :k.shape[0]] - k.shape[0] // 2
     k = k / k.sum()
     x, y = x - (k * x).sum(), y - (k * y).sum()
     xx, xy, yy = (k * x * x).sum(), (k * x * y).sum(), (k * y * y).sum()
     mean, apart = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
     along = {"gaussian": np.sqrt(mean + apart), "disk": 2 * np.sqrt(mean), "motion": np.sqrt(12 * (mean + apart))}[family]
-    widths = np.maximum([along, np.sqrt(max(mean - apart, 0))], LEAST_WIDTH)
-    return np.array([*np.log(widths), 0.5 * np.arctan2(2 * xy, xx - yy)])
+    across = np.log(max(np.sqrt(max(mean - apart, 0)), LEAST_WIDTH)) if family == "gaussian" else 0
+    return np.array([np.log(max(along, LEAST_WIDTH)), across, 0.5 * np.arctan2(2 * xy, xx - yy)])
 
 
-def fit_family(level: Scale, k: np.ndarray, limit: float, family: str, lam: float) -> np.ndarray | None:
-    """Member of least `trial` near the moments of k (or near an isotropic one); None if the first guess costs more than `limit`."""
+def fits(family: str, a: np.ndarray, size: int) -> bool:
+    """The numbers are of a PSF that has its place in a square of `size`."""
+    widest = np.log(size / 2 + 1 if family == "disk" else size + 1)
+    second = LEAST < a[1] < widest if family == "gaussian" else 0 <= a[1] <= SOFTEST
+    return bool(LEAST < a[0] < widest and second)
+
+
+def starts_of(family: str, k: np.ndarray) -> list[np.ndarray]:
+    """Where the search for a member begins: the moments of k, and a grid."""
+    n, first = k.shape[0], moments(k, family)
+    if family == "gaussian":
+        grid = [(np.log(std), np.log(std), first[2]) for std in GAUSSIANS if 6 * std < n + 4]
+    elif family == "disk":
+        grid = [(np.log(RADIUS) + i * np.log(RADII), 0, 0) for i in range(64) if RADIUS * RADII**i < n / 2 + 0.5]
+    else:
+        grid = [(np.log(length), LINE_SOFTNESS, np.pi * i / DIRECTIONS) for length in LENGTHS if length <= n + 1 for i in range(DIRECTIONS)]
+    return [first, *map(np.array, grid)]
+
+
+def fit_family(spectrum: Spectrum, k: np.ndarray, family: str, limit: float) -> tuple[float, np.ndarray]:
+    """Least `Spectrum.cost` among the members of a family that have their place in the square of k, and the member. The search for one that costs more than
+    `limit` is given up early.
+    """
     n = k.shape[0]
 
     def cost(a):
-        return level.trial(draw(family, a, n), lam)[0]
+        return spectrum.cost(draw(family, a, n), FIT_STEPS) if fits(family, a, n) else np.inf
 
-    a = moments(k, family)
-    guesses = [a] + [np.array([np.log(std), np.log(std), a[2]]) for std in GAUSSIANS if family == "gaussian" and 6 * std < n + 4]
-    costs = [cost(guess) for guess in guesses]
-    a, least = guesses[int(np.argmin(costs))], min(costs)
-    if least > limit:
-        return None
-    for halvings in range(SEARCH_PASSES):
+    starts = starts_of(family, k)
+    costs = [cost(a) for a in starts]
+    a, least, step = starts[int(np.argmin(costs))], min(costs), SEARCH
+    for search_pass in range(SEARCH_PASSES):
+        if search_pass >= HOPE and least >= limit:
+            break
+        before = least
         for move in FAMILIES[family]:
             for sign in (1, -1):
-                b = a + sign * SEARCH / 2**halvings * np.array(move)
+                b = a + sign * step * np.array(move)
                 value = cost(b)
                 if value < least:
                     a, least = b, value
                     break
-    return draw(family, a, n)
+        step /= 1 if least < before else 2
+    member = draw(family, a, n)
+    return spectrum.cost(member, LAST_STEPS), member
 
 
 def padded(k: np.ndarray, size: int) -> np.ndarray:
@@ -370,12 +415,15 @@ def padded(k: np.ndarray, size: int) -> np.ndarray:
 
 @dataclass
 class Window:
-    """plane: (M, N), what most of the estimate sees; noise: of it; colour: (M, N, 3), it and two weighted chroma planes, or None; variance: of its noise."""
+    """plane: (M, N), what most of the estimate sees; noise: of it; colour: (M, N, 3), it and two weighted chroma planes, or None; variance: of its noise;
+    white: its noise is, as far as can be seen.
+    """
 
     plane: np.ndarray
     noise: float
     colour: np.ndarray | None = None
     variance: float = 0.0
+    white: bool = False
 
 
 def load(y: np.ndarray, noise: float | None) -> Window:
@@ -408,7 +456,7 @@ def load(y: np.ndarray, noise: float | None) -> Window:
                 planes.append(plane * y.dtype.type(weight))
                 variance += (weight * sigma) ** 2
             colour = np.stack(planes, -1) if any(plane.any() for plane in planes[1:]) else None
-            return Window(planes[0], own[0], colour, variance)
+            return Window(planes[0], own[0], colour, variance, True)
         y = y @ LUMINANCE.astype(y.dtype)
     return Window(filled(y), noise_level(y) if noise is None else noise)
 
@@ -492,12 +540,13 @@ def estimate(y: np.ndarray, size: int, *, largest: int = 33, per_channel: bool =
     last = finest if window.colour is None else Scale(window.colour * gray.dtype.type(scale), size, size_of, window.variance * scale**2)
     k, *_ = last.rounds(best.k, LAM_SETTLE * lam, SETTLE, 1, LAM_SETTLE * lam)
     k = polish(last, k, lam)
-    cost, _ = finest.trial(k, lam)
     best.log[-1].update(size=size, rounds=ROUNDS + SETTLE + PASSES * len(WALKS) * WALK_ROUNDS)
     k = centred(k)
-    members = [fit_family(finest, k, cost + NEAR, family, lam) for family in FAMILIES]
-    candidates = [k] + [member for member in members if member is not None]
-    best_psf = min(candidates, key=last.energy)
+    spectrum = Spectrum(gray * scale, size, variance, 8 if window.white else SOFT_HIGHEST, size_of)
+    likely = spectrum.cost(k, LAST_STEPS)
+    members = [fit_family(spectrum, k, family, likely + NEAR) for family in FAMILIES]
+    candidates = [(likely, k)] + [(cost, member) for cost, member in members if cost < likely + NEAR]
+    _, best_psf = min(candidates, key=lambda candidate: WHITTLE * candidate[0] + last.energy(candidate[1]))
     gain = finest.energy(delta) - finest.energy(best_psf)
     if is_sharp(gain, psf.radius(best_psf)):
         return Estimate(np.stack([delta] * 3, -1) if per_channel else delta, 0.0, noise, best.log)

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * estimate: the public face of stage 1. Validates, lays out the memory, lets several starts of the alternation (blind.h) and families of few parameters
- * (family.h) compete by dcv_blind_energy:
+ * (family.h) compete by dcv_blind_energy and, among the last, dcv_whittle_cost:
  *
  *   1. each start (weight of the gradient count, support) runs from the coarsest scale to half the resolution; the best KEEP go on to full resolution;
  *   2. the better one there settles at a constant weight; from it the alternation walks on in several ways, of which the PSF of least dcv_blind_trial is
  *      kept (its fixed point is not its best PSF, since pictures have more gradients than the model); each family is searched for its member of least
- *      dcv_blind_trial;
- *   3. the lowest energy among these wins, if it is lower than the delta's.
+ *      dcv_whittle_cost;
+ *   3. the least sum of that and the energy wins, if its energy is lower than the delta's.
  *
  * All this sees one plane, the luminance. Channels with white noise of their own say more (load_window): then the plane is their mean, which has less noise,
  * and in 2 and 3 the settling, the walks and the comparison with the families see two chroma planes beside it.
@@ -20,6 +20,7 @@
 #include "ops/colour.h"
 #include "solve/blind.h"
 #include "solve/family.h"
+#include "solve/whittle.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -39,14 +40,13 @@
 static const struct { float lam; bool half; } STARTS[] = { { 0.3f, false }, { 0.1f, false }, { 0.01f, false }, { 0.1f, true } };
 /* Of the PSF's mass at half the resolution, in the outermost pixels of a square of 3, 5, and 7 or more pixels: the size is too small. */
 static const double PRESS[] = { 0.8, 0.35, 0.05 };
-static const double GAUSSIANS[] = { 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0 }; /* px, where the search for a Gaussian begins */
 #define COUNT(array) ((int)(sizeof(array) / sizeof(*(array))))
 enum { ROUNDS = 5, LEAST_SIDE = 16, PRUNED = 2 /* scales above the finest */, KEEP = 2, LEAST_HALF = 5 /* has as many scales as that */ };
 enum { DELTA = COUNT(STARTS), FAMILY, CANDIDATES = FAMILY + DCV_FAMILIES };
 
 /* Ways to look for the PSF at the end, see dcv_blind_fit. */
 static const struct { int quarters; float prune; } WALKS[] = { { 0, 0.03f }, { 2, 0.03f }, { 1, 0.01f } };
-enum { SETTLE = 8 /* rounds */, PASSES = 2, WALK_ROUNDS = 2, BEST = 3, SEARCH_PASSES = 3 };
+enum { SETTLE = 8 /* rounds */, PASSES = 2, WALK_ROUNDS = 2, BEST = 3 };
 #define LAM_SETTLE 3.0f /* weight of the rounds before the walks, relative to that of a trial */
 #define LAM_TRIAL_LEAST 4e-4f /* range of the weight of a trial, else as LAM_NOISE */
 #define LAM_TRIAL_MOST 1e-3f
@@ -54,13 +54,14 @@ enum { SETTLE = 8 /* rounds */, PASSES = 2, WALK_ROUNDS = 2, BEST = 3, SEARCH_PA
 #define SHARE 0.98   /* of the PSF's mass at half the resolution, within the size that is proposed */
 #define MARGIN 2     /* px around it */
 #define ROOM 4       /* a size that has grown is at most the window's side divided by this */
-#define NEAR 0.06    /* a family whose first guess costs so much more than the free PSF is left out */
-#define SEARCH 0.2   /* first step of the search for a member, in natural logarithms; halved after each pass */
+#define WHITTLE 2.0  /* weight of dcv_whittle_cost beside the energy */
+#define SOFT_HIGHEST 2.0 /* largest |D|^2 that it sees where the noise need not be white */
+#define NEAR 0.1     /* a member that explains the spectrum so much worse than the free PSF is left out */
 
 /* A start, the delta or a member of the family. */
 typedef struct candidate {
   float k[DCV_BLIND_VALUES], lam;
-  double energy, merit; /* merit: the energy by which it competes with the families */
+  double energy, cost; /* cost: by which free PSF and families compete: WHITTLE dcv_whittle_cost and the energy of all planes */
   int scales, size[DCV_BLIND_SCALES], rounds[DCV_BLIND_SCALES];
   float change[DCV_BLIND_SCALES];
 } candidate;
@@ -70,6 +71,7 @@ typedef struct estimation {
   int threads, size, levels, channels;
   dcv_blind_level level[DCV_BLIND_SCALES];
   dcv_blind_level colour; /* the finest one once more, with chroma; three channels only */
+  bool white;             /* the window's noise is, as far as can be seen */
   bool coloured;          /* it says more than the finest one */
   float *memory;          /* one block: the window, the levels, the threads */
   float *gray;            /* the window, width x height, without gaps */
@@ -80,6 +82,7 @@ typedef struct estimation {
   bool fits[DCV_FAMILIES];
   float lam_trial, variance; /* weight of a trial; variance of the noise of the window scaled to CONTRAST */
   int planned;            /* levels with transforms */
+  dcv_fft spectrum;       /* for dcv_whittle_cost */
   int total, done, stop;  /* steps of progress */
   double before;          /* progress of the sizes that were too small */
 } estimation;
@@ -105,7 +108,8 @@ static dcv_status lay_out(estimation *e, const dcv_params *params, int width, in
     e->floats += dcv_blind_level_floats(&e->colour);
   }
   e->threads = DCV_MIN(dcv_threads(params->threads), CANDIDATES);
-  e->thread_floats = dcv_blind_work_floats(&e->colour);
+  dcv_fft_layout(&e->spectrum, dcv_whittle_side(width, size), dcv_whittle_side(height, size));
+  e->thread_floats = DCV_MAX(dcv_blind_work_floats(&e->colour), DCV_WHITTLE_PLANES * e->spectrum.plane);
   e->floats += e->threads * e->thread_floats;
   return DCV_OK;
 }
@@ -341,46 +345,6 @@ static void polish(estimation *e, const dcv_blind_level *level, float *k)
   memcpy(k, best.k[0], bytes);
 }
 
-static double tried(const estimation *e, const dcv_blind_work *work, int family, const double a[3])
-{
-  float k[DCV_BLIND_VALUES];
-  dcv_family_draw(family, a, e->size, k);
-  return dcv_blind_trial(&e->level[e->levels - 1], work, k, e->size, e->lam_trial);
-}
-
-/* Member of least cost near the moments of k (or an isotropic one); false when the family is far from explaining the window. */
-static bool fit_family(estimation *e, const float *k, double limit, int family, float *out)
-{
-  static const double moves[3][3] = { { 1.0, 1.0, 0.0 }, { 1.0, -1.0, 0.0 }, { 0.0, 0.0, 2.0 } };
-  const dcv_blind_work work = work_of(e);
-  double a[3];
-  dcv_family_guess(family, k, e->size, a);
-  double cost = tried(e, &work, family, a);
-  for(int g = 0; g < COUNT(GAUSSIANS) && family == DCV_FAMILY_GAUSSIAN && 6.0 * GAUSSIANS[g] < e->size + 4; g++)
-  {
-    const double b[3] = { log(GAUSSIANS[g]), log(GAUSSIANS[g]), a[2] }, value = tried(e, &work, family, b);
-    if(value < cost) cost = value, memcpy(a, b, sizeof(a));
-  }
-  if(cost > limit) return false;
-  double size = SEARCH;
-  for(int pass = 0; pass < SEARCH_PASSES && !stopped(e); pass++, size /= 2.0)
-    for(int m = 0; m < 3; m++)
-    {
-      if(family != DCV_FAMILY_GAUSSIAN && (m == 1 || (m == 2 && family == DCV_FAMILY_DISK))) continue;
-      for(int sign = 1; sign >= -1; sign -= 2)
-      {
-        double b[3];
-        for(int i = 0; i < 3; i++) b[i] = a[i] + sign * size * moves[m][i];
-        const double value = tried(e, &work, family, b);
-        if(value >= cost) continue;
-        cost = value, memcpy(a, b, sizeof(a));
-        break;
-      }
-    }
-  dcv_family_draw(family, a, e->size, out);
-  return true;
-}
-
 /* How many starts have a lower energy than start s; of equal ones the first counts as lower. */
 static int rank(const estimation *e, int s)
 {
@@ -513,13 +477,18 @@ static int compete(estimation *e, float floor, const int kept[])
       float lam = LAM_SETTLE * e->lam_trial;
       dcv_blind_rounds(last, &work, own->k, e->size, &lam, SETTLE, 1.0f, lam, step, e);
       polish(e, last, own->k);
-      const double cost = dcv_blind_trial(finest, &work, own->k, e->size, e->lam_trial);
       own->size[own->scales - 1] = e->size;
       own->rounds[own->scales - 1] += SETTLE + PASSES * COUNT(WALKS) * WALK_ROUNDS;
       dcv_blind_centre(own->k, e->size);
-      for(int f = 0; f < DCV_FAMILIES; f++)
+      dcv_whittle w;
+      dcv_whittle_open(&w, &e->spectrum, e->gray, finest->width, finest->height, e->variance, e->white ? 8.0 : SOFT_HIGHEST, work.x);
+      const double likely = dcv_whittle_cost(&w, own->k, e->size, DCV_WHITTLE_STEPS);
+      own->cost = WHITTLE * likely;
+      for(int f = 0; f < DCV_FAMILIES && !stopped(e); f++)
       {
-        e->fits[f] = !stopped(e) && fit_family(e, own->k, cost + NEAR, f, e->candidates[FAMILY + f].k);
+        candidate *const member = &e->candidates[FAMILY + f];
+        member->cost = WHITTLE * dcv_family_fit(&w, f, own->k, e->size, likely + NEAR, member->k);
+        e->fits[f] = member->cost < WHITTLE * (likely + NEAR);
         rivals = rivals || e->fits[f];
       }
     }
@@ -531,7 +500,7 @@ static int compete(estimation *e, float floor, const int kept[])
       if(i >= FAMILY && !e->fits[i - FAMILY]) continue;
       score(e, e->levels - 1, own, e->size);
       const dcv_blind_work work = work_of(e);
-      own->merit = e->coloured && rivals && i != DELTA && !stopped(e) ? dcv_blind_energy(last, &work, own->k, e->size) : own->energy;
+      own->cost += e->coloured && rivals && i != DELTA && !stopped(e) ? dcv_blind_energy(last, &work, own->k, e->size) : own->energy;
     }
   }
   return best;
@@ -586,7 +555,7 @@ static double load_window(estimation *e, const dcv_image *window, double *noise)
 {
   static const float luminance[3][3] = { { 1.0f, 0.0f, 0.0f }, { 0.5f, 0.5f, 0.0f }, { 0.2126f, 0.7152f, 0.0722f } };
   static const float mean[3] = { 1.0f / 3.0f, 1.0f / 3.0f, 1.0f / 3.0f };
-  e->coloured = false;
+  e->coloured = e->white = false;
   if(e->channels < 3) return load(e, window, luminance[e->channels - 1], noise);
   const size_t plane = e->colour.fft.plane;
   double level[2], power[2] = { 0.0, 0.0 };
@@ -598,6 +567,7 @@ static double load_window(estimation *e, const dcv_image *window, double *noise)
       power[step - 1] += level[c] * level[c];
     }
   if(!(power[1] > 0.0 && power[1] <= OWN_NOISE * OWN_NOISE * power[0])) return load(e, window, luminance[2], noise);
+  e->white = true;
   const bool given = *noise > 0.0;
   if(given) *noise = level[0] = level[1] = *noise / sqrt(3.0);
   const double scale = load(e, window, mean, noise);
@@ -619,6 +589,7 @@ static void close_estimation(estimation *e)
 {
   for(int i = 0; i < e->planned; i++)
     if(e->level[i].device && e->level[i].device->failed) dcv_log(e->callbacks, DCV_LOG_WARNING, e->level[i].device->failure);
+  dcv_fft_clear(&e->spectrum);
   while(e->planned > 0) dcv_blind_level_clear(&e->level[--e->planned]);
   dcv_release(e->memory);
 }
@@ -677,6 +648,7 @@ static dcv_status estimate(estimation *e, const dcv_params *params, const dcv_im
     *grows = *grows && !stopped(e) && presses(e, &e->candidates[kept[0]]);
     if(*grows) return DCV_OK;
     DCV_TRY(plan_levels(e, params, e->levels));
+    DCV_TRY(dcv_fft_init(&e->spectrum, e->spectrum.width, e->spectrum.height, 0));
     start = compete(e, floor, kept);
   }
   *grows = false;
@@ -684,7 +656,7 @@ static dcv_status estimate(estimation *e, const dcv_params *params, const dcv_im
 
   int best = start;
   for(int f = 0; f < DCV_FAMILIES; f++)
-    if(e->fits[f] && e->candidates[FAMILY + f].merit <= e->candidates[best].merit) best = FAMILY + f;
+    if(e->fits[f] && e->candidates[FAMILY + f].cost <= e->candidates[best].cost) best = FAMILY + f;
   const double gain = e->candidates[DELTA].energy - e->candidates[best].energy;
   float radius = 0.0f;
   if(scale > 0.0) DCV_TRY(dcv_psf_radius(&(dcv_psf){ e->candidates[best].k, e->size, 1 }, &radius));

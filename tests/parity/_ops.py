@@ -112,6 +112,12 @@ double dcv_blind_agreement(const float *a, const float *b, int n);
 void dcv_blind_centre(float *k, int n);
 void dcv_family_draw(int family, const double *a, int size, float *k);
 void dcv_family_guess(int family, const float *k, int size, double *a);
+typedef struct { int count; double start[5]; ...; } dcv_whittle;
+int dcv_whittle_side(int side, int size);
+void dcv_whittle_open(dcv_whittle *w, const dcv_fft *fft, const float *window, int width, int height, double variance, double highest,
+                      float *memory);
+double dcv_whittle_cost(dcv_whittle *w, const float *k, int n, int steps);
+double dcv_family_fit(dcv_whittle *w, int family, const float *k, int size, double limit, float *out);
 double dcv_whiteness(const float *const *residual, int channels, int width, int height, int stride);
 
 typedef struct {
@@ -153,6 +159,7 @@ SOURCE = """
 #include "solve/prototype.h"
 #include "solve/solver.h"
 #include "solve/stop.h"
+#include "solve/whittle.h"
 
 #include <math.h>
 #include <string.h>
