@@ -187,6 +187,7 @@ class Plan:
         check(status, ffi.string(lib.dcv_backend_message()).decode("utf-8", "replace") if values.backend else "")
         self._plan = handle[0]
         self._params, self._psf = values, planes if grid is None else None
+        self._automatic = [name for name, value in (("gradient", gradient), ("edge", edge)) if value is None] if gradient is None else []
         self._channel_axis = channel_axis
         self._channels = array.shape[2]
         self._lock = threading.Lock()
@@ -215,7 +216,8 @@ class Plan:
         out : array, optional
             Takes the result: shape and type of `image`. May not overlap it.
         refocus, window, progress, log
-            As for `dcv.deconvolve`.
+            As for `dcv.deconvolve`. With `refocus` a `gradient` that was measured on the plan's image, sharp parts included, is measured anew for the
+            parts that are blurred, for this execution only; this takes the plan's memory once more.
 
         Returns
         -------
@@ -247,7 +249,8 @@ class Plan:
             if self._plan == ffi.NULL:
                 raise errors.ArgumentError("the plan is closed")
             self.map, prepared = self._prepare(source, window, call) if refocus else (None, source)
-            call.finish(lib.dcv_plan_execute(self._plan, image_struct(prepared), image_struct(pixels), call.pointer, result))
+            plan = self._plan_for(prepared) if refocus and self._automatic else self._plan
+            call.finish(lib.dcv_plan_execute(plan, image_struct(prepared), image_struct(pixels), call.pointer, result))
             if self.map is not None:
                 check(lib.dcv_refocus_blend(self._params, image_struct(source), image_struct(self.map[:, :, np.newaxis]), image_struct(pixels)))
         names = [name for name in Result.__dataclass_fields__ if name != "stop"]
@@ -271,6 +274,16 @@ class Plan:
         check(lib.dcv_refocus_subject(image_struct(area), known))
         quiet.finish(lib.dcv_refocus_prepare(self._params, psf, image_struct(source), image_struct(area), image_struct(prepared), quiet.pointer))
         return area[:, :, 0], prepared
+
+    def _plan_for(self, prepared: np.ndarray) -> Any:
+        """Plan with the gradient of a picture that is blurred all over: the sharp part's is several times as large, and would leave the subject rough."""
+        values, psf = ffi.new("dcv_params *", self._params[0]), psf_struct(self._psf)
+        for name in self._automatic:
+            setattr(values, name, 0)
+        check(lib.dcv_params_resolve(values, image_struct(prepared), psf, ffi.NULL))
+        handle = ffi.new("dcv_plan **")
+        check(lib.dcv_plan_create(handle, values, self.info.width, self.info.height, psf))
+        return ffi.gc(handle[0], lib.dcv_plan_destroy)
 
     def close(self) -> None:
         """Free the plan's memory; it cannot be executed again."""

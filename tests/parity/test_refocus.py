@@ -82,6 +82,17 @@ def test_parity(psf, shape):
         compare("refocus blend", restored, refocus.blend(y.astype(float), plan.execute(prepared.astype(np.float32)), m))
 
 
+def test_gradient_is_that_of_the_blurred_part():
+    psf = PSFS["disk"]
+    y = composite(psf)[0]
+    with dcv.Plan(y, psf, channel_axis=-1, noise=SIGMA) as plan:
+        restored, m = plan.execute(y, refocus=True), plan.map
+    prepared = refocus.prepare(y.astype(float), psf.astype(float), m.astype(float), SIGMA).astype(np.float32)
+    with dcv.Plan(prepared, psf, channel_axis=-1, noise=SIGMA) as other:
+        assert abs(other.info.lam / plan.info.lam - 1) > 0.2
+        compare("refocus blend", restored, refocus.blend(y.astype(float), other.execute(prepared), m))
+
+
 WINDOWS = {"subject": (12, 30, 50, 60), "background": (130, 20, 50, 100), "half": (70, 40, 60, 70), "all": (0, 0, 200, 160), "a pixel": (60, 80, 1, 1)}
 
 
