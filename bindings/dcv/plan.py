@@ -34,6 +34,8 @@ from .estimation import Window, window_inside
 
 STOPS = enum_names("dcv_stop", "DCV_STOP_")
 
+LEAST_SAMPLE = 32  # side of a window that the noise is measured in
+
 
 @dataclass(frozen=True)
 class PlanInfo:
@@ -187,7 +189,7 @@ class Plan:
         check(status, ffi.string(lib.dcv_backend_message()).decode("utf-8", "replace") if values.backend else "")
         self._plan = handle[0]
         self._params, self._psf = values, planes if grid is None else None
-        self._automatic = [name for name, value in (("gradient", gradient), ("edge", edge)) if value is None] if gradient is None else []
+        self._measures_noise = noise is None
         self._channel_axis = channel_axis
         self._channels = array.shape[2]
         self._lock = threading.Lock()
@@ -216,8 +218,8 @@ class Plan:
         out : array, optional
             Takes the result: shape and type of `image`. May not overlap it.
         refocus, window, progress, log
-            As for `dcv.deconvolve`. With `refocus` a `gradient` that was measured on the plan's image, sharp parts included, is measured anew for the
-            parts that are blurred, for this execution only; this takes the plan's memory once more.
+            As for `dcv.deconvolve`. Where the noise was measured on the plan's image and is less in a `window` of at least 32 pixels a side, the
+            picture is restored with the window's, which takes the plan's memory once more.
 
         Returns
         -------
@@ -249,7 +251,7 @@ class Plan:
             if self._plan == ffi.NULL:
                 raise errors.ArgumentError("the plan is closed")
             self.map, prepared = self._prepare(source, window, call) if refocus else (None, source)
-            plan = self._plan_for(prepared) if refocus and self._automatic else self._plan
+            plan = self._plan_for(source, window) if window is not None and self._measures_noise else self._plan
             call.finish(lib.dcv_plan_execute(plan, image_struct(prepared), image_struct(pixels), call.pointer, result))
             if self.map is not None:
                 check(lib.dcv_refocus_blend(self._params, image_struct(source), image_struct(self.map[:, :, np.newaxis]), image_struct(pixels)))
@@ -275,12 +277,18 @@ class Plan:
         quiet.finish(lib.dcv_refocus_prepare(self._params, psf, image_struct(source), image_struct(area), image_struct(prepared), quiet.pointer))
         return area[:, :, 0], prepared
 
-    def _plan_for(self, prepared: np.ndarray) -> Any:
-        """Plan with the gradient of a picture that is blurred all over: the sharp part's is several times as large, and would leave the subject rough."""
+    def _plan_for(self, source: np.ndarray, window: Window) -> Any:
+        """The plan itself, or one with the noise of the window where that is less: in a whole picture the grain of sharp parts counts as noise."""
+        assert self._psf is not None
+        x, y, width, height = window_inside(window, source.shape)
+        if min(width, height) < LEAST_SAMPLE:
+            return self._plan
         values, psf = ffi.new("dcv_params *", self._params[0]), psf_struct(self._psf)
-        for name in self._automatic:
-            setattr(values, name, 0)
-        check(lib.dcv_params_resolve(values, image_struct(prepared), psf, ffi.NULL))
+        values.noise = 0
+        sample = np.ascontiguousarray(source[y : y + height, x : x + width])
+        check(lib.dcv_params_resolve(values, image_struct(sample), psf, ffi.NULL))
+        if values.noise >= self._params.noise:
+            return self._plan
         handle = ffi.new("dcv_plan **")
         check(lib.dcv_plan_create(handle, values, self.info.width, self.info.height, psf))
         return ffi.gc(handle[0], lib.dcv_plan_destroy)

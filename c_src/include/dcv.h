@@ -291,18 +291,16 @@ DCV_API void dcv_plan_destroy(dcv_plan *plan); /* NULL allowed */
  *     dcv_refocus_map(&params, &psf, &in, window, &map, NULL);           map in [0, 1]: 1 where psf blurred the picture, 0 where it did not
  *     dcv_refocus_subject(&map, window);                                 of a whole picture: without the lesser regions
  *     dcv_refocus_prepare(&params, &psf, &in, &map, &prepared, NULL);    map in + (1 - map) psf * in: now the model holds all over, and nothing rings
- *     params.gradient = params.edge = 0;
- *     dcv_params_resolve(&params, &prepared, &psf, NULL);                the gradient of what is blurred: sharp parts have far more
- *     dcv_plan_create(&plan, &params, width, height, &psf);
  *     dcv_plan_execute(plan, &prepared, &out, NULL, &result);
  *     dcv_refocus_blend(&params, &in, &map, &out);                       in + map (out - in)
  *
- * All pictures have the size of `in`; `map` holds its value in the first float of each pixel. params (channels, noise, threads) are resolved on `in` first. The
+ * All pictures have the size of `in`; `map` holds its value in the first float of each pixel. params (channels, noise, threads) are the plan's, resolved. The
  * bits do not depend on the thread count. Memory: map 3 floats for each pixel, 12 MB for tables and threads of 15 MB (more for PSFs above 70 px); with a window
  * 5 bytes more for each pixel.
  *
  * window: NULL, or x, y, width and height, in pixels, of a part of a whole picture that is known to have been blurred by psf: where psf was estimated, or where
- * somebody sees it. Then the map keeps to what is joined with it, and may follow the subject further where its surroundings are sharp (ops/refocus.h). */
+ * somebody sees it. Then the map keeps to what is joined with it, and may follow the subject further where its surroundings are sharp (ops/refocus.h). A plan for the restoration had better have the noise
+ * measured in the window where that is less: the grain of sharp parts counts as noise. */
 
 /* Pixels of surroundings that a pixel depends on when all steps but dcv_refocus_subject are done on a region, without a window: dcv_halo, and 250 + 3 times
  * the PSF's size. */

@@ -34,7 +34,7 @@ def test_composite(tool: ModuleType, psf, sigma: float) -> None:
     sharp = tool.scenes.crop(tool.scenes.sharp_picture("astronaut"), tool.SIDE)
     figures = tool.measure(sharp, tool.scenes.psfs()[psf] if isinstance(psf, str) else psf, sigma, "half")
     assert figures["background"] > 45
-    assert figures["share"] > 0.85
+    assert figures["share"] > 0.8
     assert figures["all blurred"] > 0.95
     assert figures["all sharp"] > 45
 
