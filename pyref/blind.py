@@ -384,27 +384,31 @@ def fit_family(spectrum: Spectrum, k: np.ndarray, family: str, limit: float) -> 
     """Least `Spectrum.cost` among the members of a family that have their place in the square of k, and the member. The search for one that costs more than
     `limit` is given up early.
     """
-    n = k.shape[0]
+    n, least, found = k.shape[0], np.inf, None
 
-    def cost(a):
-        return spectrum.cost(draw(family, a, n), FIT_STEPS) if fits(family, a, n) else np.inf
+    def improves(a):
+        nonlocal least, found
+        if not fits(family, a, n):
+            return False
+        start = spectrum.start
+        cost = spectrum.cost(draw(family, a, n), FIT_STEPS)
+        if not cost < least:
+            spectrum.start = start  # where the next fit begins
+            return False
+        least, found = cost, a
+        return True
 
-    starts = starts_of(family, k)
-    costs = [cost(a) for a in starts]
-    a, least, step = starts[int(np.argmin(costs))], min(costs), SEARCH
+    for a in starts_of(family, k):
+        improves(a)
+    step = SEARCH
     for search_pass in range(SEARCH_PASSES):
         if search_pass >= HOPE and least >= limit:
             break
         before = least
         for move in FAMILIES[family]:
-            for sign in (1, -1):
-                b = a + sign * step * np.array(move)
-                value = cost(b)
-                if value < least:
-                    a, least = b, value
-                    break
+            any(improves(found + sign * step * np.array(move)) for sign in (1, -1))
         step /= 1 if least < before else 2
-    member = draw(family, a, n)
+    member = draw(family, found, n)
     return spectrum.cost(member, LAST_STEPS), member
 
 

@@ -103,11 +103,21 @@ static int starts_of(int family, const float *k, int size, double a[STARTS][3])
   return count;
 }
 
-static double cost_of(dcv_whittle *w, int family, const double a[3], int size, float *k)
+/* Whether the member costs less than *least, which it becomes then; else the next fit begins where this one did. */
+static bool improves(dcv_whittle *w, int family, const double a[3], int size, float *k, double *least)
 {
-  if(!fits(family, a, size)) return HUGE_VAL;
+  if(!fits(family, a, size)) return false;
+  double start[DCV_WHITTLE_NUMBERS];
+  memcpy(start, w->start, sizeof(start));
   dcv_family_draw(family, a, size, k);
-  return dcv_whittle_cost(w, k, size, FIT_STEPS);
+  const double cost = dcv_whittle_cost(w, k, size, FIT_STEPS);
+  if(!(cost < *least))
+  {
+    memcpy(w->start, start, sizeof(start));
+    return false;
+  }
+  *least = cost;
+  return true;
 }
 
 /* The member of least cost met from a on; one that still costs more than `limit` after HOPE passes is hopeless. */
@@ -122,9 +132,8 @@ static void search(dcv_whittle *w, int family, double a[3], double cost, double 
       {
         double b[3];
         for(int i = 0; i < 3; i++) b[i] = a[i] + sign * step * MOVES[family][m][i];
-        const double value = cost_of(w, family, b, size, k);
-        if(value >= cost) continue;
-        cost = value, memcpy(a, b, sizeof(b));
+        if(!improves(w, family, b, size, k, &cost)) continue;
+        memcpy(a, b, sizeof(b));
         break;
       }
     if(cost == before) step /= 2.0;
@@ -137,10 +146,7 @@ double dcv_family_fit(dcv_whittle *w, int family, const float *k, int size, doub
   const int count = starts_of(family, k, size, starts);
   int best = 0;
   for(int i = 0; i < count; i++)
-  {
-    const double cost = cost_of(w, family, starts[i], size, out);
-    if(cost < least) least = cost, best = i;
-  }
+    if(improves(w, family, starts[i], size, out, &least)) best = i;
   search(w, family, starts[best], least, limit, size, out);
   dcv_family_draw(family, starts[best], size, out);
   return dcv_whittle_cost(w, out, size, DCV_WHITTLE_STEPS);

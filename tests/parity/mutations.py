@@ -229,7 +229,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("v * x * y, yy", "-v * x * y, yy"),
         ("yy / sum - y1 * y1", "yy / sum + y1 * y1"),
         ("weight[j - i + REACH]", "weight[j - i]"),
-        ("if(cost < least)", "if(cost > least)"),
+        ("if(!(cost < *least))", "if(!(cost > *least))"),
         ("pass < HOPE || cost < limit", "pass < HOPE || cost > limit"),
     ]),
     "c_src/solve/whittle.c": ("test_blind.py -k 'whittle or apart'", [

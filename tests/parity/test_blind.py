@@ -214,7 +214,7 @@ def test_spectra_tell_psfs_apart() -> None:
         costs[family] = found.lib.dcv_family_fit(found.whittle, which, small(wide)[1], 11, np.inf, pointer)
         cost, member = blind.fit_family(expected, wide, family, np.inf)
         assert costs[family] == pytest.approx(cost, abs=1e-3)
-        np.testing.assert_allclose(out, member, atol=2e-3)
+        np.testing.assert_allclose(out, member, atol=2e-3 if family == "disk" else 1e-2)  # the others' optima are flat
         if family == "disk":
             np.testing.assert_allclose(out, k, atol=2e-3)
     assert costs["disk"] < min(costs["gaussian"], costs["motion"]) - 0.1
