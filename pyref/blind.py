@@ -54,6 +54,7 @@ GAMMA_FIT, STEPS_FIT = 0.2, 40
 WHITTLE = 2.0       # weight of Spectrum.cost beside the energy
 SOFT_HIGHEST = 2.0  # largest |D|^2 that it sees where the noise need not be white
 NEAR = 0.1          # a member that explains the spectrum so much worse than the free PSF is left out
+LEAD = 0.004        # and where the noise need not be white, one that does not explain it so much better
 SEARCH, SEARCH_PASSES = 0.16, 12  # first step of the search for a member, in natural logarithms and px; halved after a pass without success
 HOPE = 4            # passes for the search to come below its limit
 FIT_STEPS, LAST_STEPS = 2, 12  # of the fit of the spectrum behind it, on the way and for the comparison
@@ -549,7 +550,8 @@ def estimate(y: np.ndarray, size: int, *, largest: int = 33, per_channel: bool =
     spectrum = Spectrum(gray * scale, size, variance, 8 if window.white else SOFT_HIGHEST, size_of)
     likely = spectrum.cost(k, LAST_STEPS)
     members = [fit_family(spectrum, k, family, likely + NEAR) for family in FAMILIES]
-    candidates = [(likely, k)] + [(cost, member) for cost, member in members if cost < likely + NEAR]
+    limit = likely + (NEAR if window.white else -LEAD)
+    candidates = [(likely, k)] + [(cost, member) for cost, member in members if cost < limit]
     _, best_psf = min(candidates, key=lambda candidate: WHITTLE * candidate[0] + last.energy(candidate[1]))
     gain = finest.energy(delta) - finest.energy(best_psf)
     if is_sharp(gain, psf.radius(best_psf)):

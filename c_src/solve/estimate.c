@@ -57,6 +57,7 @@ enum { SETTLE = 8 /* rounds */, PASSES = 2, WALK_ROUNDS = 2, BEST = 3 };
 #define WHITTLE 2.0  /* weight of dcv_whittle_cost beside the energy */
 #define SOFT_HIGHEST 2.0 /* largest |D|^2 that it sees where the noise need not be white */
 #define NEAR 0.1     /* a member that explains the spectrum so much worse than the free PSF is left out */
+#define LEAD 0.004   /* and where the noise need not be white, one that does not explain it so much better */
 
 /* A start, the delta or a member of the family. */
 typedef struct candidate {
@@ -488,7 +489,7 @@ static int compete(estimation *e, float floor, const int kept[])
       {
         candidate *const member = &e->candidates[FAMILY + f];
         member->cost = WHITTLE * dcv_family_fit(&w, f, own->k, e->size, likely + NEAR, member->k);
-        e->fits[f] = member->cost < WHITTLE * (likely + NEAR);
+        e->fits[f] = member->cost < WHITTLE * (likely + (e->white ? NEAR : -LEAD));
         rivals = rivals || e->fits[f];
       }
     }
