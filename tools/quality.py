@@ -289,18 +289,20 @@ def lamp_scene(psf: np.ndarray, radius: float, peak: float, sigma: float, ground
     return np.minimum(y, 1), truth
 
 
-def ring(x: np.ndarray, y: np.ndarray, truth: np.ndarray, sigma: float) -> float:
-    """What the result has beyond the range of input and truth around (5 x 5 px), above or below and outside the lamp, less 4 times the noise; in white.
-
-    The noise is that of the input or, where larger, of the result in the corner.
-    """
+def beyond(x: np.ndarray, y: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """(M, N, C): what the result has beyond the range of input and truth around (5 x 5 px), above or below; in white; 0 in lamps and next to them."""
     x, seen = np.minimum(x, 1), np.minimum(truth, 1)
     most = np.maximum(scipy.ndimage.maximum_filter(seen, (5, 5, 1)), scipy.ndimage.maximum_filter(y, (5, 5, 1)))
     least = np.minimum(scipy.ndimage.minimum_filter(seen, (5, 5, 1)), scipy.ndimage.minimum_filter(y, (5, 5, 1)))
     lamp = scipy.ndimage.binary_dilation((truth >= 0.999).any(axis=2), np.ones((3, 3)))
-    corner = (x - seen)[:25, :25]
+    return np.where(lamp[..., None], 0, np.maximum(x - most, least - x))
+
+
+def ring(x: np.ndarray, y: np.ndarray, truth: np.ndarray, sigma: float) -> float:
+    """The largest value `beyond`, less 4 times the noise: that of the input or, where larger, of the result in the corner."""
+    corner = (np.minimum(x, 1) - np.minimum(truth, 1))[:25, :25]
     noise = max(sigma, float((corner - corner.mean(axis=(0, 1))).std()))
-    return float(np.maximum(x - most, least - x)[~lamp].max()) - 4 * noise
+    return float(beyond(x, y, truth).max()) - 4 * noise
 
 
 def rings(bench: Bench, keep: Keep) -> Figures:
@@ -347,6 +349,36 @@ def lamps(bench: Bench, keep: Keep) -> Figures:
         if found:
             figures[f"lamps: {kind}: share with a ring above 2 % of white_error"] = float(np.mean(np.array(found) > 0.02))
             figures[f"lamps: {kind}: ring, worst_error"] = max(found)
+    return figures
+
+
+def lamps_in_pictures(bench: Bench, keep: Keep) -> Figures:
+    """Seven lamps in each picture, 1.5, 2 and 20 times white: values `beyond`, within four PSFs of what is clipped and elsewhere, noise included."""
+    figures: Figures = {}
+    for peak in (1.5, 2, 20):
+        near, rest, largest = [], [], [0.0]
+        for p, (name, psf) in enumerate(bench.psfs.items()):
+            for i, (picture, sharp) in enumerate(bench.sharps.items()):
+                lit = with_lamps(scenes.crop(sharp, bench.side + psf.shape[0] - 1), peak)
+                whole, truth = known_scene(lit, psf, 0.003, 10 * p + i, bench.side)
+                y = np.minimum(whole, 1)
+                clipped = (y >= 0.999).any(axis=2)
+                if not clipped.any():
+                    continue
+                x = restore(y, psf, saturation=0.999)
+                by = scipy.ndimage.distance_transform_cdt(~clipped, "chessboard") <= 2 * psf.shape[0]
+                over = np.maximum(beyond(x, y, truth), 0)
+                near.append(float(np.quantile(over[by], 0.999)))
+                largest.append(float(over[by].max()))
+                if not by.all():
+                    rest.append(float(np.quantile(over[~by], 0.999)))
+                title = f"{picture}, {name}, lamps of {peak:g} white, {largest[-1]:.3f} beyond: input, restored, true"
+                keep(title, [y, np.minimum(x, 1), np.minimum(truth, 1)])
+        for place, found in (("beside", near), ("elsewhere", rest)):
+            if found:
+                figures[f"lamps of {peak:g} white in pictures: {place}, beyond the range, 99.9 %, mean_error"] = float(np.mean(found))
+                figures[f"lamps of {peak:g} white in pictures: {place}, beyond the range, 99.9 %, worst_error"] = max(found)
+        figures[f"lamps of {peak:g} white in pictures: largest beyond the range_error"] = max(largest)
     return figures
 
 
@@ -555,7 +587,7 @@ def shot_noise(bench: Bench, keep: Keep) -> Figures:
 
 
 GROUPS: list[Callable[[Bench, Keep], Figures]] = [non_blind, frame, highlights, rings, shot_noise, awkward, text, sharp_in, priority]
-SLOW: list[Callable[[Bench, Keep], Figures]] = [lamps, grid, blind, sharp, known, solvers]
+SLOW: list[Callable[[Bench, Keep], Figures]] = [lamps, lamps_in_pictures, grid, blind, sharp, known, solvers]
 
 
 def measure(bench: Bench, slow: bool, keep: Keep = lambda _n, _p: None, only: tuple[str, ...] = ()) -> Figures:
