@@ -54,7 +54,8 @@ GAMMA_FIT, STEPS_FIT = 0.2, 40
 WHITTLE = 2.0       # weight of Spectrum.cost beside the energy
 SOFT_HIGHEST = 2.0  # largest |D|^2 that it sees where the noise need not be white
 NEAR = 0.1          # a member that explains the spectrum so much worse than the free PSF is left out
-LEAD = 0.004        # and where the noise need not be white, one that does not explain it so much better
+LEAD = 0.004        # where the noise need not be white, also one that does not explain it so much better,
+SEEN = 1.7          # px, or whose psf.radius leaves no mark below that frequency: a disk of 2.4 has its first zero there
 SEARCH, SEARCH_PASSES = 0.16, 12  # first step of the search for a member, in natural logarithms and px; halved after a pass without success
 HOPE = 4            # passes for the search to come below its limit
 FIT_STEPS, LAST_STEPS = 2, 12  # of the fit of the spectrum behind it, on the way and for the comparison
@@ -550,13 +551,14 @@ def estimate(y: np.ndarray, size: int, *, largest: int = 33, per_channel: bool =
     spectrum = Spectrum(gray * scale, size, variance, 8 if window.white else SOFT_HIGHEST, size_of)
     likely = spectrum.cost(k, LAST_STEPS)
     members = [fit_family(spectrum, k, family, likely + NEAR) for family in FAMILIES]
-    limit = likely + (NEAR if window.white else -LEAD)
-    candidates = [(likely, k)] + [(cost, member) for cost, member in members if cost < limit]
+    if not window.white:
+        members = [(cost, member) for cost, member in members if cost < likely - LEAD and psf.radius(member) > SEEN]
+    candidates = [(likely, k)] + [(cost, member) for cost, member in members if cost < likely + NEAR]
     _, best_psf = min(candidates, key=lambda candidate: WHITTLE * candidate[0] + last.energy(candidate[1]))
-    gain = finest.energy(delta) - finest.energy(best_psf)
-    if is_sharp(gain, psf.radius(best_psf)):
+    gains = [finest.energy(delta) - finest.energy(found) for found in (best_psf, k)]
+    if is_sharp(gains[0], psf.radius(best_psf)) or is_sharp(gains[1], psf.radius(k)):
         return Estimate(np.stack([delta] * 3, -1) if per_channel else delta, 0.0, noise, best.log)
-    sure = confidence(gain, agreement(best_psf, others[0].k), variance)
+    sure = confidence(gains[0], agreement(best_psf, others[0].k), variance)
     if per_channel:
         planes = []
         for channel in np.moveaxis(y, 2, 0):

@@ -57,7 +57,8 @@ enum { SETTLE = 8 /* rounds */, PASSES = 2, WALK_ROUNDS = 2, BEST = 3 };
 #define WHITTLE 2.0  /* weight of dcv_whittle_cost beside the energy */
 #define SOFT_HIGHEST 2.0 /* largest |D|^2 that it sees where the noise need not be white */
 #define NEAR 0.1     /* a member that explains the spectrum so much worse than the free PSF is left out */
-#define LEAD 0.004   /* and where the noise need not be white, one that does not explain it so much better */
+#define LEAD 0.004   /* where the noise need not be white, also one that does not explain it so much better, */
+#define SEEN 1.7     /* px, or whose dcv_psf_radius leaves no mark below that frequency: a disk of 2.4 has its first zero there */
 
 /* A start, the delta or a member of the family. */
 typedef struct candidate {
@@ -366,9 +367,12 @@ static int middle_of(const estimation *e)
   return DCV_MAX(e->levels - PRUNED, 1);
 }
 
-/* A PSF of this radius that gains so much energy on the delta is no blur to remove: on doubt nothing is done. */
-static bool is_sharp(double gain, double radius)
+/* A PSF of so small a radius, or that gains so little energy on the delta, is no blur to remove: on doubt nothing is done. */
+static bool is_sharp(const estimation *e, int index)
 {
+  const double gain = e->candidates[DELTA].energy - e->candidates[index].energy;
+  float radius = 0.0f;
+  dcv_psf_radius(&(dcv_psf){ (float *)e->candidates[index].k, e->size, 1 }, &radius);
   return radius < SOFT || gain < (radius < NARROW ? SHARP_NARROW : SHARP);
 }
 
@@ -489,7 +493,9 @@ static int compete(estimation *e, float floor, const int kept[])
       {
         candidate *const member = &e->candidates[FAMILY + f];
         member->cost = WHITTLE * dcv_family_fit(&w, f, own->k, e->size, likely + NEAR, member->k);
-        e->fits[f] = member->cost < WHITTLE * (likely + (e->white ? NEAR : -LEAD));
+        float radius = 0.0f;
+        dcv_psf_radius(&(dcv_psf){ member->k, e->size, 1 }, &radius);
+        e->fits[f] = member->cost < WHITTLE * (likely + NEAR) && (e->white || (radius > SEEN && member->cost < WHITTLE * (likely - LEAD)));
         rivals = rivals || e->fits[f];
       }
     }
@@ -659,9 +665,7 @@ static dcv_status estimate(estimation *e, const dcv_params *params, const dcv_im
   for(int f = 0; f < DCV_FAMILIES; f++)
     if(e->fits[f] && e->candidates[FAMILY + f].cost <= e->candidates[best].cost) best = FAMILY + f;
   const double gain = e->candidates[DELTA].energy - e->candidates[best].energy;
-  float radius = 0.0f;
-  if(scale > 0.0) DCV_TRY(dcv_psf_radius(&(dcv_psf){ e->candidates[best].k, e->size, 1 }, &radius));
-  if(scale == 0.0 || is_sharp(gain, radius)) best = DELTA;
+  if(scale == 0.0 || is_sharp(e, start) || is_sharp(e, best)) best = DELTA;
   float found[3][DCV_BLIND_VALUES];
   for(int c = 0; c < psf->channels; c++) memcpy(found[c], e->candidates[best].k, sizeof(*found));
   for(int c = 0; c < psf->channels && psf->channels == 3 && best != DELTA; c++)
