@@ -58,6 +58,7 @@ LEAD = 0.004        # where the noise need not be white, also one that does not 
 SEEN = 1.7          # px, or whose psf.radius leaves no mark below that frequency: a disk of 2.4 has its first zero there
 SEARCH, SEARCH_PASSES = 0.16, 12  # first step of the search for a member, in natural logarithms and px; halved after a pass without success
 HOPE = 4            # passes for the search to come below its limit
+FAR = 0.3           # from the least cost so far: a fit that ends so far off is not gone on from
 FIT_STEPS, LAST_STEPS = 2, 12  # of the fit of the spectrum behind it, on the way and for the comparison
 RADIUS, RADII = 0.8, 1.1  # px, smallest disk tried, and from one to the next
 LENGTHS, DIRECTIONS, LINE_SOFTNESS = (4, 8, 14, 22), 8, 0.3  # px, number, px: lines tried
@@ -394,8 +395,9 @@ def fit_family(spectrum: Spectrum, k: np.ndarray, family: str, limit: float) -> 
             return False
         start = spectrum.start
         cost = spectrum.cost(draw(family, a, n), FIT_STEPS)
-        if not cost < least:
+        if not cost < least + FAR:
             spectrum.start = start  # where the next fit begins
+        if not cost < least:
             return False
         least, found = cost, a
         return True
@@ -556,7 +558,7 @@ def estimate(y: np.ndarray, size: int, *, largest: int = 33, per_channel: bool =
     candidates = [(likely, k)] + [(cost, member) for cost, member in members if cost < likely + NEAR]
     _, best_psf = min(candidates, key=lambda candidate: WHITTLE * candidate[0] + last.energy(candidate[1]))
     gains = [finest.energy(delta) - finest.energy(found) for found in (best_psf, k)]
-    if is_sharp(gains[0], psf.radius(best_psf)) or is_sharp(gains[1], psf.radius(k)):
+    if is_sharp(gains[0], psf.radius(best_psf)) or (not window.white and is_sharp(gains[1], psf.radius(k))):
         return Estimate(np.stack([delta] * 3, -1) if per_channel else delta, 0.0, noise, best.log)
     sure = confidence(gains[0], agreement(best_psf, others[0].k), variance)
     if per_channel:

@@ -665,7 +665,7 @@ static dcv_status estimate(estimation *e, const dcv_params *params, const dcv_im
   for(int f = 0; f < DCV_FAMILIES; f++)
     if(e->fits[f] && e->candidates[FAMILY + f].cost <= e->candidates[best].cost) best = FAMILY + f;
   const double gain = e->candidates[DELTA].energy - e->candidates[best].energy;
-  if(scale == 0.0 || is_sharp(e, start) || is_sharp(e, best)) best = DELTA;
+  if(scale == 0.0 || is_sharp(e, best) || (!e->white && is_sharp(e, start))) best = DELTA;
   float found[3][DCV_BLIND_VALUES];
   for(int c = 0; c < psf->channels; c++) memcpy(found[c], e->candidates[best].k, sizeof(*found));
   for(int c = 0; c < psf->channels && psf->channels == 3 && best != DELTA; c++)

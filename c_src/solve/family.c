@@ -9,6 +9,7 @@
 #define LEAST 0.25      /* px, of a member */
 #define SOFTEST 0.8     /* px, of a disk or a line */
 #define SEARCH 0.16     /* first step of the search, in natural logarithms and px; halved after a pass without success */
+#define FAR 0.3         /* from the least cost so far */
 #define RADIUS 0.8      /* px, smallest disk tried, */
 #define RADII 1.1       /* and from one to the next */
 #define LINE_SOFTNESS 0.3 /* px, of the lines tried */
@@ -103,7 +104,7 @@ static int starts_of(int family, const float *k, int size, double a[STARTS][3])
   return count;
 }
 
-/* Whether the member costs less than *least, which it becomes then; else the next fit begins where this one did. */
+/* Whether the member costs less than *least, which it becomes then. The next fit begins where this one ended, unless that is far from the least. */
 static bool improves(dcv_whittle *w, int family, const double a[3], int size, float *k, double *least)
 {
   if(!fits(family, a, size)) return false;
@@ -111,11 +112,8 @@ static bool improves(dcv_whittle *w, int family, const double a[3], int size, fl
   memcpy(start, w->start, sizeof(start));
   dcv_family_draw(family, a, size, k);
   const double cost = dcv_whittle_cost(w, k, size, FIT_STEPS);
-  if(!(cost < *least))
-  {
-    memcpy(w->start, start, sizeof(start));
-    return false;
-  }
+  if(!(cost < *least + FAR)) memcpy(w->start, start, sizeof(start));
+  if(!(cost < *least)) return false;
   *least = cost;
   return true;
 }
