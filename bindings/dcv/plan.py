@@ -98,7 +98,7 @@ class Plan:
     Attributes
     ----------
     info : PlanInfo
-        Sizes, memory and the parameters in use.
+        Sizes, memory and the parameters in use; after an `execute` those that it used.
     result : Result or None
         Diagnostics of the last `execute`.
     map : (M, N) array of float32, or None
@@ -189,15 +189,13 @@ class Plan:
         check(status, ffi.string(lib.dcv_backend_message()).decode("utf-8", "replace") if values.backend else "")
         self._plan = handle[0]
         self._params, self._psf = values, planes if grid is None else None
-        self._measures_noise = noise is None
+        self._measured = {name for name, value in (("noise", noise), ("gradient", gradient), ("edge", edge)) if value is None}
         self._channel_axis = channel_axis
         self._channels = array.shape[2]
         self._lock = threading.Lock()
         self.result: Result | None = None
         self.map: np.ndarray | None = None
-        info = ffi.new("dcv_plan_info *", {"struct_size": ffi.sizeof("dcv_plan_info")})
-        check(lib.dcv_plan_describe(self._plan, info))
-        self.info = PlanInfo(**{name: getattr(info, name) for name in PlanInfo.__dataclass_fields__})
+        self.info = _describe(self._plan)
 
     def execute(
         self,
@@ -218,8 +216,8 @@ class Plan:
         out : array, optional
             Takes the result: shape and type of `image`. May not overlap it.
         refocus, window, progress, log
-            As for `dcv.deconvolve`. Where the noise was measured on the plan's image and is less in a `window` of at least 32 pixels a side, the
-            picture is restored with the window's, which takes the plan's memory once more.
+            As for `dcv.deconvolve`. With `refocus`, what was measured on the plan's image is measured again: the noise in a `window` of at least
+            32 pixels a side, which counts where it is less; the gradient where the map says so. This takes the plan's memory once more.
 
         Returns
         -------
@@ -251,7 +249,8 @@ class Plan:
             if self._plan == ffi.NULL:
                 raise errors.ArgumentError("the plan is closed")
             self.map, prepared = self._prepare(source, window, call) if refocus else (None, source)
-            plan = self._plan_for(source, window) if window is not None and self._measures_noise else self._plan
+            plan = self._plan_for(source, self.map, window) if self.map is not None and self.map.any() else self._plan
+            self.info = _describe(plan)
             call.finish(lib.dcv_plan_execute(plan, image_struct(prepared), image_struct(pixels), call.pointer, result))
             if self.map is not None:
                 check(lib.dcv_refocus_blend(self._params, image_struct(source), image_struct(self.map[:, :, np.newaxis]), image_struct(pixels)))
@@ -277,17 +276,24 @@ class Plan:
         quiet.finish(lib.dcv_refocus_prepare(self._params, psf, image_struct(source), image_struct(area), image_struct(prepared), quiet.pointer))
         return area[:, :, 0], prepared
 
-    def _plan_for(self, source: np.ndarray, window: Window) -> Any:
-        """The plan itself, or one with the noise of the window where that is less: in a whole picture the grain of sharp parts counts as noise."""
+    def _plan_for(self, source: np.ndarray, area: np.ndarray, window: Window | None) -> Any:
+        """A plan with what the subject says of the measured parameters: the window's noise where that is less (the grain of sharp parts counts as noise in a
+        whole picture); the geometric mean of the whole picture's gradient and that where the map says so, for sharp parts are steeper than what was blurred."""
         assert self._psf is not None
-        x, y, width, height = window_inside(window, source.shape)
-        if min(width, height) < LEAST_SAMPLE:
-            return self._plan
         values, psf = ffi.new("dcv_params *", self._params[0]), psf_struct(self._psf)
-        values.noise = 0
-        sample = np.ascontiguousarray(source[y : y + height, x : x + width])
-        check(lib.dcv_params_resolve(values, image_struct(sample), psf, ffi.NULL))
-        if values.noise >= self._params.noise:
+        if window is not None and "noise" in self._measured:
+            x, y, width, height = window_inside(window, source.shape)
+            if min(width, height) >= LEAST_SAMPLE:
+                values.noise = 0
+                sample = np.ascontiguousarray(source[y : y + height, x : x + width])
+                check(lib.dcv_params_resolve(values, image_struct(sample), psf, ffi.NULL))
+                values.noise = min(values.noise, self._params.noise)
+        if "gradient" in self._measured:
+            values.gradient, values.edge = 0, 0 if "edge" in self._measured else values.edge
+            subject = np.where(area[:, :, np.newaxis] > 0.5, source, np.float32(np.nan))
+            check(lib.dcv_params_resolve(values, image_struct(subject), psf, ffi.NULL))
+            values.gradient = float(np.sqrt(values.gradient * self._params.gradient))
+        if (values.noise, values.gradient) == (self._params.noise, self._params.gradient):
             return self._plan
         handle = ffi.new("dcv_plan **")
         check(lib.dcv_plan_create(handle, values, self.info.width, self.info.height, psf))
@@ -323,3 +329,10 @@ def _target(image: Any, out: np.ndarray | None, array: np.ndarray, channel_axis:
     if np.shares_memory(out, array):
         raise errors.ArgumentError("out overlaps the picture")
     return out[:, :, np.newaxis] if channel_axis is None else np.moveaxis(out, channel_axis, -1)
+
+
+def _describe(plan: Any) -> PlanInfo:
+    """What a plan of the core tells of itself."""
+    info = ffi.new("dcv_plan_info *", {"struct_size": ffi.sizeof("dcv_plan_info")})
+    check(lib.dcv_plan_describe(plan, info))
+    return PlanInfo(**{name: getattr(info, name) for name in PlanInfo.__dataclass_fields__})

@@ -299,8 +299,10 @@ DCV_API void dcv_plan_destroy(dcv_plan *plan); /* NULL allowed */
  * 5 bytes more for each pixel.
  *
  * window: NULL, or x, y, width and height, in pixels, of a part of a whole picture that is known to have been blurred by psf: where psf was estimated, or where
- * somebody sees it. Then the map keeps to what is joined with it, and may follow the subject further where its surroundings are sharp (ops/refocus.h). A plan for the restoration had better have the noise
- * measured in the window where that is less: the grain of sharp parts counts as noise. */
+ * somebody sees it. Then the map keeps to what is joined with it, and may follow the subject further where its surroundings are sharp (ops/refocus.h).
+ *
+ * Sharp parts mislead what is measured on the whole picture. A plan for the restoration had better have the noise measured in the window where that is less
+ * (their grain counts as noise), and the geometric mean of the whole picture's gradient and that of the picture with unknown pixels where map <= 0.5. */
 
 /* Pixels of surroundings that a pixel depends on when all steps but dcv_refocus_subject are done on a region, without a window: dcv_halo, and 250 + 3 times
  * the PSF's size. */

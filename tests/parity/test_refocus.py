@@ -82,21 +82,32 @@ def test_parity(psf, shape):
         compare("refocus blend", restored, refocus.blend(y.astype(float), plan.execute(prepared.astype(np.float32)), m))
 
 
-def test_noise_is_that_of_the_window():
+def test_noise_is_that_of_the_window_and_gradient_also_that_of_the_subject():
     psf = PSFS["disk"]
     y, _, subject = composite(psf)
     y = y + np.where(subject[..., None], 0, 0.02 * np.random.default_rng(3).normal(size=y.shape)).astype(np.float32)  # grain
     left = (10, 20, 60, 100)
-    with dcv.Plan(y, psf, channel_axis=-1) as plan:
-        restored, m = plan.execute(y, refocus=True, window=left), plan.map
-        prepared = refocus.prepare(y.astype(float), psf.astype(float), m.astype(float), plan.info.noise).astype(np.float32)
-        whole = plan.execute(prepared)
-        same = plan.execute(y, refocus=True, window=left[:2] + (31, 100))
-        gradient, edge, noise = (float(getattr(plan._params, name)) for name in ("gradient", "edge", "noise"))
-    with dcv.Plan(y[20:120, 10:70], psf, channel_axis=-1, shape=y.shape[:2], gradient=gradient, edge=edge) as other:
-        assert other.info.noise < 0.97 * noise
-        compare("refocus blend", restored, refocus.blend(y.astype(float), other.execute(prepared), m))
-    compare("refocus blend", same, refocus.blend(y.astype(float), whole, m))
+    measured, few = ("noise", "gradient", "edge"), {"channel_axis": -1, "iterations": 5}
+    for window, given in ((left, {}), (left[:2] + (31, 100), {}), (None, {}), (left, {"gradient": 0.1}), (left, {"noise": 0.01}), (left, {"edge": 0.3})):
+        with dcv.Plan(y, psf, **few, **given) as plan:
+            noise, gradient, edge = (float(getattr(plan._params, name)) for name in measured)
+            restored, m = plan.execute(y, refocus=True, window=window), plan.map
+            used = plan.info
+            prepared = refocus.prepare(y.astype(float), psf.astype(float), m.astype(float), noise).astype(np.float32)
+            plan.execute(y)
+            assert plan.info.noise == pytest.approx(noise)
+        if window == left and "noise" not in given:
+            with dcv.Plan(y[20:120, 10:70], psf, channel_axis=-1) as other:
+                assert other.info.noise < 0.97 * noise
+                noise = other.info.noise
+        assert used.noise == pytest.approx(noise)
+        if "gradient" not in given:
+            with dcv.Plan(np.where(m[..., None] > 0.5, y, np.float32(np.nan)), psf, channel_axis=-1, noise=noise) as other:
+                assert other._params.gradient < 0.9 * gradient
+                gradient = (gradient * other._params.gradient) ** 0.5
+                edge = given.get("edge", other._params.edge)
+        with dcv.Plan(y, psf, **few, noise=noise, gradient=gradient, edge=edge or None) as other:
+            compare("refocus blend", restored, refocus.blend(y.astype(float), other.execute(prepared), m))
 
 
 WINDOWS = {"subject": (12, 30, 50, 60), "background": (130, 20, 50, 100), "half": (70, 40, 60, 70), "all": (0, 0, 200, 160), "a pixel": (60, 80, 1, 1)}
