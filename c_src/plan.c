@@ -3,7 +3,7 @@
  * plan: the public face of stage 2. Validates, chooses the tiling, lays out the memory, runs the solver tile by tile.
  *
  * Memory of a plan: one block of read-only tables (transfer functions), and for each thread the planes y, the solver's work, the blend's ramps and, with a
- * clipping level, two planes to find lamps (ops/highlight). With a grid of PSFs each tile has a PSF of its own, and each thread tables of its own.
+ * clipping level, the planes of lamps (ops/highlight). With a grid of PSFs each tile has a PSF of its own, and each thread tables of its own.
  */
 #include "cl/cl.h"
 #include "maths/psf.h"
@@ -259,10 +259,11 @@ static dcv_status lay_out(dcv_plan *plan, const dcv_params *params, int width, i
   if(plan->device) return DCV_OK;
 
   plan->shared_floats = plan->solver->shared_floats(&plan->job);
-  plan->work_floats = dcv_round_floats(plan->solver->work_floats(&plan->job));
+  const bool bright = plan->job.saturation < INFINITY;
+  plan->work_floats = DCV_MAX(dcv_round_floats(plan->solver->work_floats(&plan->job)), bright ? DCV_HIGHLIGHT_PLANES * plan->fft.plane : 0);
   plan->thread_floats = plan->work_floats + plan->job.channels * plan->fft.plane
                         + dcv_round_floats(plan->tiling.transform_width + plan->tiling.transform_height)
-                        + (plan->job.saturation < INFINITY ? 2 * plan->fft.plane : 0);
+                        + (bright ? (2 + plan->job.channels) * plan->fft.plane : 0);
   if(grid)
   {
     plan->thread_floats += dcv_round_floats(plan->shared_floats) + dcv_round_floats(cell_floats(grid));
@@ -631,8 +632,8 @@ dcv_status dcv_plan_execute(dcv_plan *plan, const dcv_image *in, dcv_image *out,
     {
       float *const memory = plan->threads_memory + dcv_thread() * plan->thread_floats;
       float *y[3], *const work = memory + channels * plan->fft.plane, *const ramp = work + plan->work_floats;
-      float *const weight = ramp + dcv_round_floats(t->transform_width + t->transform_height), *const scratch = weight + plan->fft.plane;
-      for(int c = 0; c < channels; c++) y[c] = memory + c * plan->fft.plane;
+      float *const reached = ramp + dcv_round_floats(t->transform_width + t->transform_height), *const doubt = reached + plan->fft.plane, *light[3];
+      for(int c = 0; c < channels; c++) y[c] = memory + c * plan->fft.plane, light[c] = doubt + (c + 1) * plan->fft.plane;
       const dcv_tile tile = dcv_tiling_at(t, ix, iy);
       const bool inner = !tile.frame_x && !tile.frame_y;
       dcv_tile_run run = {
@@ -674,12 +675,20 @@ dcv_status dcv_plan_execute(dcv_plan *plan, const dcv_image *in, dcv_image *out,
         }
         seconds_load += dcv_seconds() - now;
         const bool bright = dcv_highlight_any(&highlight, &plan->fft, channels, y, run.data_width, run.data_height);
-        const bool lamps = bright && dcv_highlight_hide(&highlight, &plan->fft, channels, y, run.data_width, run.data_height, weight, scratch);
+        const bool lamps = bright && dcv_highlight_find(&highlight, &plan->fft, channels, y, run.data_width, run.data_height, reached, work);
+        if(lamps)
+        {
+          const dcv_highlight_place place = { run.data_width, run.data_height, run.frame ? dcv_boundary_reach(job.psf->size / 2) : 0, run.edge_x, run.edge_y };
+          memset(doubt, 0, sizeof(float) * plan->fft.plane);
+          for(int c = 0; c < channels; c++)
+            dcv_highlight_separate(&highlight, &plan->fft, dcv_job_otf(&job, shared_tables, c), &place, job.kept, y[c], light[c], doubt, work);
+        }
         plan->solver->run(&job, shared_tables, work, &run);
         if(job.kept > 0.0f) dcv_job_reblur(&job, shared_tables, y, work, &run);
-        if(bright) dcv_highlight_hold(&highlight, &plan->fft, in, tile.x0, tile.y0, channels, run.data_width, run.data_height, work, y);
+        if(bright) dcv_highlight_hold(&highlight, &plan->fft, in, tile.x0, tile.y0, channels, run.data_width, run.data_height, lamps ? reached : NULL, work, y);
+        if(lamps) dcv_highlight_doubtful(&highlight, &plan->fft, reached, run.data_width, run.data_height, doubt, work);
         for(int c = 0; c < channels && lamps; c++)
-          dcv_highlight_fade(&plan->fft, weight, in, tile.x0, tile.y0, c, run.data_width, run.data_height, y[c]);
+          dcv_highlight_join(&highlight, &plan->fft, doubt, light[c], in, tile.x0, tile.y0, c, run.data_width, run.data_height, y[c]);
       }
       seconds_fft += run.seconds_fft, seconds_pixel += run.seconds_pixel;
       now = dcv_seconds();

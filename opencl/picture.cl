@@ -62,23 +62,6 @@ __kernel void dcv_load(const dcv_cl_strip s, const dcv_cl_tile t, __global const
     z[((size_t)tile * DCV_CHANNELS + c) * t.plane + y * t.stride + x] = in[pixel_at(s, p.x0 + x, p.y0 + y) + c];
 }
 
-/* x <- weight y + (1 - weight) x where the input y is finite, in one tile: `slot` among those at work. */
-__kernel void dcv_fade(const dcv_cl_strip s, const dcv_cl_tile t, __global const dcv_cl_place *places, const int first, const int slot,
-                       __global const float *weight, __global const float *in, __global float *planes)
-{
-  const int x = get_global_id(0), y = get_global_id(1);
-  const dcv_cl_place p = places[first + slot];
-  if(x >= p.data_width || y >= p.data_height) return;
-  const size_t at = (size_t)y * t.stride + x;
-  const float w = weight[(size_t)slot * t.plane + at];
-  for(int c = 0; c < DCV_CHANNELS; c++)
-  {
-    const float v = in[pixel_at(s, p.x0 + x, p.y0 + y) + c];
-    __global float *const to = planes + ((size_t)slot * DCV_CHANNELS + c) * t.plane + at;
-    if(isfinite(v)) *to = w * v + (1.0f - w) * *to;
-  }
-}
-
 /* A fresh strip of the result: 0 in the restored channels, which tiles are added to, the input in the others. Both strips begin at a pixel of their own. */
 __kernel void dcv_start(const dcv_cl_strip from, const dcv_cl_strip to, const int rows, __global const float *in, __global float *out)
 {

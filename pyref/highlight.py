@@ -1,9 +1,13 @@
 """Lamps: light sources far above white, whose recorded values say next to nothing about them.
 
 Next to a clipped highlight of, say, twenty times white everything is light of the lamp, spread by the PSF. The six iterations of a restoration
-do not find out how bright it was, and whatever they assume rings across the picture. So the data that a lamp may have reached are declared unknown
-before the restoration, which then sees neither the lamp nor its spread, and the result fades into the input there: a lamp stays as it was taken, its
-surroundings too.
+do not find out how bright it was, and whatever they assume rings across the picture. So lamps are taken out before (`separate`): Richardson and
+Lucy's iteration, positive and multiplicative, piles the missing light up where a lamp is within twenty steps. What it finds above 0.9 white is the lamps'
+own layer; its blurred form leaves the data, clipped values become what the rest of the model says, and what remains is a picture without lamps, restored like any
+other. The layer is added to the result, not above white.
+
+Not every lamp can be found in this way. Where the model misses the data around clipped pixels by more than a hundredth of white, the result fades into the
+input (`join`): on doubt, a lamp stays as it was taken. And near lamps the result keeps to the range of the input (`hold`).
 
 An overexposed sky, barely above white, is no lamp: its edges restore well. If the sharp x <= t white around a clipped pixel p, k * x >= white there
 leaves little room for anything dark, and the pixels next to it see much the same: with x >= low and m(d) = sum_q min(k(q), k(q + d)), the share of the
@@ -13,11 +17,12 @@ PSF that p and p + d have in common,
 
 A clipped pixel next to another that is darker than this by more than four times the noise, t = 1.05, low the least value around, belongs to a lamp.
 
-Where no lamp is found, clipping still hides a little light, which the iterations find too slowly: near clipped pixels the result is held in the range
-of the input (`hold`).
+Where no lamp is found, clipping still hides a little light; the iterations of the restoration find it (`solver.Problem.impute`).
 """
 import numpy as np
 from scipy.ndimage import maximum_filter, minimum_filter, uniform_filter
+
+from . import boundary, fft, tv
 
 ABOVE = 0.05
 LEAST = 0.05
@@ -26,6 +31,11 @@ PLACES = 16
 TAIL = 0.01
 RAMP = 2
 EXTENT = 4
+HELD = 8
+STEPS = 20
+LEVEL = 0.9
+DOUBT = 0.01
+OFFSET, FLOOR, SMALL, SMOOTH = 3.0, 0.1, 5.0, 0.6
 
 
 def spread(psf):
@@ -114,10 +124,7 @@ def soften(marks):
 
 
 def find(y, psf, white, noise):
-    """Where lamps reach: within twice the PSF's `spread` from a clipped pixel that has a `glowing` one within four times the spread.
-
-    (Not all of a lamp need be clipped. What is left of its light next to the hidden part makes a dark spot there.) Depends on pixels up to
-    8 spread + 14 away.
+    """(M, N) boolean: where lamps reach, within 2.5 times the PSF's `spread` from a clipped pixel that has a `glowing` one within four times the spread.
 
     Parameters
     ----------
@@ -125,42 +132,111 @@ def find(y, psf, white, noise):
     psf : (n, n) or (n, n, C), sum 1
     white : clipping level
     noise : standard deviation
+    """
+    lamp = clipped(y, white) & maximum_filter(glowing(y, psf, white, noise), around(psf, EXTENT), mode="constant")
+    return maximum_filter(lamp, tuple(2 * (5 * r // 2) + 1 for r in spread(psf)), mode="constant")
+
+
+def separate(y, psf, white, noise, shape, k, margin=0, repeat=0, kept=0.0):
+    """Take the light of lamps out of the data, channel by channel.
+
+    From x_0 = d = max(y, 0) + 3 noise, with v = max(x_t + max(t - 1, 0) / (t + 2) (x_t - x_(t-1)), 0.1 noise), t = 0, 1 .. 19,
+
+        x_(t+1) = max(v K^T r / clamp(1 + 0.6 noise c(v) / v, 1/2, 2), 0.1 noise),   c(v) = D^T (D v / max(|D v|, 5 noise)),
+        r = d / (K v) where d is known, max(d / (K v), 1) where clipped, 1 where unknown
+
+    (Richardson 1972, Lucy 1974; a clipped value is a lower bound, an unknown one follows the model; the total variation of Dey et al. 2006 as in `rl`; steps
+    carried on as by Nesterov 1983.) With x = x_20 - 3 noise the light is s = max(x - 0.9 white, 0), and the data become y - K s where known, K x - K s where clipped.
+
+    Parameters
+    ----------
+    y, psf, white, noise : see `find`
+    shape : periodic domain (P, Q); k : (P, Q // 2 + 1, 1 or C), OTF
+    margin : width of the surroundings that are unknown; repeat : pixels by which the edge is repeated (`boundary.known`, `boundary.extend`)
+    kept : share of the blur left in s
 
     Returns
     -------
-    reached : (M, N) boolean array
-    weight : (M, N) array, share of the input in the result: 1 where reached, falling to 0 within 4 px
+    data : (M, N, C) array without the light, non-finite where y is
+    light : (M, N, C) array, s + kept (K s - s)
+    doubt : (M, N) boolean: clipped in a channel where the mean square of y - K x is more than noise^2 + (0.01 white)^2, over the known pixels within the spread
+        both from there and from a clipped one
     """
-    lamp = clipped(y, white) & maximum_filter(glowing(y, psf, white, noise), around(psf, EXTENT), mode="constant")
-    reached = maximum_filter(lamp, around(psf, 2), mode="constant")
-    return reached, soften(reached)
+    dtype = y.dtype
+    filled, finite = boundary.fill_holes(y)
+    known = boundary.known(finite, shape, margin)
+    inside = np.s_[: y.shape[0], : y.shape[1]]
+    over = np.zeros_like(known)
+    over[inside] = finite & (filled >= white)
+    offset, least, small, step = (dtype.type(a * noise) for a in (OFFSET, FLOOR, SMALL, SMOOTH))
+    d = np.maximum(boundary.extend(filled, shape, repeat), 0) + offset
+
+    def blur(a, transfer):
+        return fft.inverse(transfer * fft.forward(a), shape)
+
+    x = before = d
+    for t in range(STEPS):
+        v = np.maximum(x + dtype.type(max(t - 1, 0) / (t + 2)) * (x - before), least)
+        ratio = d / np.maximum(blur(v, k), least)
+        ratio = np.where(over, np.maximum(ratio, 1), np.where(known, ratio, 1))
+        slope = tv.gradient(v)
+        bend = tv.gradient_adjoint(slope / np.maximum(np.sqrt((slope * slope).sum(axis=0)), small))
+        before, x = x, np.maximum(v * blur(ratio, np.conj(k)) / np.clip(1 + step * bend / v, 0.5, 2), least)
+    x = x - offset
+    light = np.maximum(x - dtype.type(LEVEL * white), 0)
+    model, spread_light = blur(x, k)[inside], blur(light, k)[inside]
+    over, light = over[inside], light[inside]
+    data = np.where(finite, np.where(over, model, filled) - spread_light, np.nan).astype(dtype)
+
+    used = finite & ~over & maximum_filter(over, (*around(psf, 1), 1), mode="constant")
+    sizes = [n // 2 for n in around(psf, 1)]
+
+    def total(a):
+        wide = np.pad(a, [(n + 1, n) for n in sizes] + [(0, 0)]).astype(float).cumsum(axis=0).cumsum(axis=1)
+        (m, n), (p, q) = (2 * s + 1 for s in sizes), y.shape[:2]
+        return wide[m : m + p, n : n + q] - wide[:p, n : n + q] - wide[m : m + p, :q] + wide[:p, :q]
+
+    wrong, count = total(np.where(used, np.square(filled - model), 0)), np.rint(total(used))
+    wrong = (count > 0) & (wrong > (noise**2 + (DOUBT * white) ** 2) * count)
+    return data, light + dtype.type(kept) * (spread_light - light), (over & wrong).any(axis=2)
 
 
-def fade(x, y, weight):
-    """weight y + (1 - weight) x; x where y is not finite."""
-    w = np.where(np.isfinite(y), weight[..., None], 0).astype(x.dtype)
-    return w * np.where(np.isfinite(y), y, 0).astype(x.dtype) + (1 - w) * x
+def join(x, light, y, white, weight):
+    """w y + (1 - w) (x + min(light, what x has left to max(white, y))); without w y where y is not finite."""
+    finite = np.isfinite(y)
+    seen = np.where(finite, y, 0).astype(x.dtype)
+    x = x + np.minimum(light, np.maximum(np.maximum(seen, x.dtype.type(white)) - x, 0))
+    w = np.where(finite, weight[..., None], 0).astype(x.dtype)
+    return w * seen + (1 - w) * x
 
 
-def hold(x, y, psf, white, noise):
-    """x held in the range of the input within the `spread`, near clipped pixels.
+def doubtful(doubt, reached, psf):
+    """(M, N) weights of the input in the result: 1 within twice the `spread` of doubtful lamps' pixels, falling to 0 within 4 px."""
+    return soften(maximum_filter(doubt & reached, around(psf, 2), mode="constant"))
+
+
+def hold(x, y, psf, white, noise, reached):
+    """x held in the range of the input, near clipped pixels.
 
     The little that clipping hid where there is no lamp, and the iterations did not find, would ring there. Where the picture has structure narrower than
-    the spread, restoring it does leave that range: by up to four times what it rises there. With v = min(y, white), greatest and least within the spread,
+    the `spread`, restoring it does leave that range: by up to four times what it rises there. With v = min(y, white), greatest and least within the spread,
 
         x <= greatest(v) + 2 noise + 4 max(p - 6 noise, 0),  p = v - greatest(least(v)), the greatest within 2 px     (unless greatest(v) = white)
 
-    and the same for -x and -v. Within 4 spread of a clipped pixel, fading within 4 px; non-finite values of y do not count.
+    and the same for -x and -v. Within 8 spread of a clipped pixel, fading within 4 px; non-finite values of y do not count. Where a lamp reaches there is no
+    telling such structure from its light: there x <= greatest(v) + noise within 2 px, the least within the spread as above, but by 1 noise.
     """
-    near = soften(maximum_filter(clipped(y, white), around(psf, EXTENT), mode="constant"))[..., None].astype(x.dtype)
-    finite, box = np.isfinite(y), (*around(psf, 1), 1)
+    near = soften(maximum_filter(clipped(y, white), around(psf, HELD), mode="constant"))[..., None].astype(x.dtype)
+    finite, box, close, lamp = np.isfinite(y), (*around(psf, 1), 1), (2 * RAMP + 1, 2 * RAMP + 1, 1), reached[..., None]
     for sign in (-1, 1):
         v = sign * np.minimum(np.where(finite, y, 0), white)
-        most = maximum_filter(np.where(finite, v, -np.inf), box, mode="constant", cval=-np.inf)
+        seen = np.where(finite, v, -np.inf)
+        most = maximum_filter(seen, box, mode="constant", cval=-np.inf)
         least = minimum_filter(np.where(finite, v, np.inf), box, mode="constant", cval=np.inf)
         wide = maximum_filter(np.where(least < np.inf, least, -np.inf), box, mode="constant", cval=-np.inf)
-        narrow = maximum_filter(np.where(finite, v - np.where(finite, wide, 0), 0), (5, 5, 1), mode="constant")
-        bounded = (most > -np.inf) & ((sign < 0) | (most < white))
-        limit = np.where(bounded, most + 2 * noise + 4 * np.maximum(narrow - 6 * noise, 0), np.inf)
-        x = x - sign * near * np.maximum(sign * x - limit, 0).astype(x.dtype)
+        narrow = maximum_filter(np.where(finite, v - np.where(finite, wide, 0), 0), close, mode="constant")
+        limit = most + 2 * noise + 4 * np.maximum(narrow - 6 * noise, 0)
+        tight = (maximum_filter(seen, close, mode="constant", cval=-np.inf) if sign > 0 else most) + noise
+        limit = np.where(lamp, tight, np.where((sign > 0) & (most >= white), np.inf, limit))
+        x = x - sign * near * np.maximum(sign * x - np.where(most > -np.inf, limit, np.inf), 0).astype(x.dtype)
     return x

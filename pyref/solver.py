@@ -109,7 +109,7 @@ def restore(solver, y, psf, params=None, iterations=None, white=None, dtype=np.f
     solver : module, see above
     params : admm.Parameters; None: automatic
     iterations : None: the solver's own number
-    y, psf, white, dtype, shape, frame, halo : as for `problem`; y may be (M, N); lamps are left as they are (`highlight`)
+    y, psf, white, dtype, shape, frame, halo : as for `problem`; y may be (M, N); lamps are taken out (`highlight`)
     watch : called with x and k * x on the picture, see above
 
     Returns
@@ -128,17 +128,21 @@ def restore(solver, y, psf, params=None, iterations=None, white=None, dtype=np.f
     def cropped(t, x, model):
         return watch(t, x[inside], model[inside])
 
-    seen = y
-    if white is not None:
-        reached, weight = highlight.find(y, psf, white, params.sigma)
-        seen = np.where(reached[..., None], y.dtype.type(np.nan), y)
     options = {} if iterations is None else {"iterations": iterations}
-    domain = problem(seen, psf, white, dtype, shape, frame, halo)
+    reached = np.zeros(y.shape[:2], bool) if white is None else highlight.find(y, psf, white, params.sigma)
+    domain = problem(y, psf, white, dtype, shape, frame, halo)
+    if reached.any():
+        radius = max(psf.shape[:2]) // 2
+        surroundings = (boundary.reach(radius), boundary.edge(boundary.gap(radius, halo))) if frame else (0, 0)
+        data, light, doubt = highlight.separate(y, psf, white, params.sigma, domain.shape, domain.k, *surroundings, params.kept)
+        domain = problem(data, psf, white, dtype, shape, frame, halo)
     x = solver.solve(domain, params, watch=cropped if watch else None, **options)
     if params.kept:
         x = x + x.dtype.type(params.kept) * (fft.inverse(domain.k * fft.forward(x), domain.shape) - x)
     x = x[inside]
     if white is not None:
-        x = highlight.fade(highlight.hold(x, y, psf, white, params.sigma), y, weight)
+        x = highlight.hold(x, y, psf, white, params.sigma, reached)
+    if reached.any():
+        x = highlight.join(x, light, y, white, highlight.doubtful(doubt, reached, psf))
     x = positive(x, y)
     return x[..., 0] if grey else x

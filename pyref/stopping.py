@@ -80,7 +80,7 @@ def iterations(method, y, psf, params=None, tolerance=0.2, white=None, dtype=np.
     y = window(y)
     name = method.__name__.rpartition(".")[2]
     if white is not None:
-        y = np.where(highlight.find(y, psf, white, params.sigma)[0][..., None], np.nan, y)
+        y = np.where(highlight.find(y, psf, white, params.sigma)[..., None], np.nan, y)
     known = np.isfinite(y) & (y < (np.inf if white is None else white))
     if min(y.shape[:2]) <= LAGS or not known.any():
         return Run(method.ITERATIONS)

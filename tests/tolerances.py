@@ -38,9 +38,10 @@ TOLERANCES = {
     "psf": (2e-7, "double precision on both sides, rounded once"),
     "psf resample": (2e-7, "double precision on both sides, rounded once"),
     # lamps
-    "highlight reach": (0.0, "pixels that comparisons of the same values mark; the thresholds are sums over the PSF, rounded once"),
+    "highlight marks": (0.0, "pixels that comparisons of the same values mark; the thresholds are sums over the PSF, rounded once"),
     "highlight weight": (3e-7, "a mean of 25 zeros and ones"),
-    "highlight fade": (3e-7, "one interpolation"),
+    "highlight light": (3e-5, "twenty multiplicative steps, each with two pairs of transforms; relative to light of up to thirty times white"),
+    "highlight blend": (3e-7, "one interpolation"),
     # refocus
     "refocus kernels": (2e-6, "one transform, over the largest value of any kernel"),
     "refocus constants": (1e-4, "logarithms of energies of kernels in single precision, whose low frequencies nearly vanish"),

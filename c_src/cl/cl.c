@@ -15,7 +15,7 @@
 
 /* Kernels, and the planes that each must at least read and write for a channel of a tile (or values for a channel of a strip), transfer functions apart. */
 #define KERNELS(X)                                                                                                                                     \
-  X(census, 1) X(count, 1) X(load, 2) X(fade, 3) X(start, 2) X(add, 4) X(bound, 2) X(fill_holes, 2) X(extend_columns, 0) X(extend_rows, 0) X(impute, 4) \
+  X(census, 1) X(count, 1) X(load, 2) X(start, 2) X(add, 4) X(bound, 2) X(fill_holes, 2) X(extend_columns, 0) X(extend_rows, 0) X(impute, 4) \
   X(taper, 3) X(notch, 2) X(tv_shrink, 6) X(divide, 3) X(multiply, 2) X(turn, 2) X(turn_back, 2)
 #define ENUM(name, planes) K_##name,
 #define NAME(name, planes) "dcv_" #name,
@@ -29,7 +29,7 @@ static const char *const other_stages[] = { "transform", "copy", "upload", "down
 #undef PLANES
 
 /* Device memory. x and u take turns: an iteration reads one and writes the other. */
-enum { Z, BOUND, B, MODEL, X0, X1, U0, U1, OTF, WEIGHT, POWER, RAMP_X, RAMP_Y, PLACES, FLAGS, COUNTS, STRIP_IN, STRIP_OUT, M_COUNT };
+enum { Z, BOUND, B, MODEL, X0, X1, U0, U1, OTF, POWER, RAMP_X, RAMP_Y, PLACES, FLAGS, COUNTS, STRIP_IN, STRIP_OUT, M_COUNT };
 
 /* Pixels of tiles at work together: enough to hide the time that it takes to start a kernel. */
 #define BATCH_PIXELS (4 << 20)
@@ -56,7 +56,8 @@ struct dcv_cl {
   cl_mem memory[M_COUNT];
   dcv_cl_fft *single, *together; /* of one tile, of a batch; the same where a batch is one tile */
   dcv_highlight highlight;
-  float *host; /* with a clipping level: planes of a tile in host memory, and three more, to look for lamps and to hold the result near what is clipped */
+  float *host;  /* with a clipping level: what ops/highlight needs, in host memory, planes of `fft`; see host_floats */
+  dcv_fft fft;  /* likewise */
   cl_event reached; /* the end of the iteration before the one queued last, or NULL */
   const dcv_callbacks *callbacks; /* of the run */
   int done;                       /* tiles, in the run */
@@ -97,7 +98,6 @@ static size_t bytes_of(int which, const dcv_job *job, const dcv_tiling *t, int s
     case U0:
     case U1: return 2 * planes;
     case OTF: return plane * dcv_job_otfs(job);
-    case WEIGHT: return job->saturation < INFINITY ? plane * batch : sizeof(float);
     case POWER: return sizeof(float) * (tile.columns + tile.height);
     case RAMP_X: return sizeof(float) * tile.width * t->tiles_x;
     case RAMP_Y: return sizeof(float) * tile.height * t->tiles_y;
@@ -271,6 +271,13 @@ static dcv_status set_up(dcv_cl *cl, const dcv_cl_target *target)
   return written;
 }
 
+/* Transfer functions; a tile's planes as the device has them, its planes; work; for each tile of a batch: reached, doubt, light. */
+static size_t host_floats(const dcv_cl *cl)
+{
+  const size_t channels = cl->job.channels;
+  return cl->tile.plane * channels + cl->fft.plane * (dcv_job_otfs(&cl->job) + channels + DCV_HIGHLIGHT_PLANES + cl->batch * (2 + channels));
+}
+
 dcv_status dcv_cl_create(dcv_cl **out, const dcv_job *job, const dcv_tiling *tiling, int batch, const dcv_cl_target *target)
 {
   *out = NULL;
@@ -281,14 +288,17 @@ dcv_status dcv_cl_create(dcv_cl **out, const dcv_job *job, const dcv_tiling *til
   cl->step = target->context ? 4 : job->channels, cl->threads = target->threads;
   cl->turned = dcv_job_turned(job), cl->next = dcv_job_otfs(job) == 1 ? 0 : cl->tile.plane;
   cl->highlight = dcv_highlight_of(job->psf, job->saturation, job->noise);
-  if(job->saturation < INFINITY) cl->host = dcv_alloc_floats((size_t)cl->tile.plane * (job->channels + 3));
+  const dcv_status transforms = job->saturation < INFINITY ? dcv_fft_init(&cl->fft, cl->tile.width, cl->tile.height, 0) : DCV_OK;
+  if(transforms == DCV_OK && job->saturation < INFINITY) cl->host = dcv_alloc_floats(host_floats(cl));
   cl->ranges = dcv_alloc(sizeof(int) * 2 * (tiling->tiles_x + tiling->tiles_y));
   cl->places = dcv_alloc(sizeof(*cl->places) * tiling->tiles_x);
   cl->order = dcv_alloc(sizeof(*cl->order) * tiling->tiles_x);
   cl->flags = dcv_alloc(sizeof(*cl->flags) * tiling->tiles_x);
   *dcv_cl_tally_here() = (dcv_cl_tally){ 0 };
   const bool there = cl->ranges && cl->places && cl->order && cl->flags && (cl->host || job->saturation == INFINITY);
-  const dcv_status status = there ? set_up(cl, target) : DCV_ERROR_MEMORY;
+  const dcv_status status = transforms != DCV_OK ? transforms : there ? set_up(cl, target) : DCV_ERROR_MEMORY;
+  if(status == DCV_OK && cl->host)
+    for(int c = 0; c < dcv_job_otfs(job); c++) dcv_otf(&cl->fft, job->psf, c, cl->host + c * cl->fft.plane);
   cl->tally = *dcv_cl_tally_here();
   if(status == DCV_OK)
     *out = cl;
@@ -310,6 +320,7 @@ void dcv_cl_destroy(dcv_cl *cl)
     if(cl->memory[i]) clReleaseMemObject(cl->memory[i]);
   if(cl->own_queue) clReleaseCommandQueue(cl->queue);
   dcv_release(cl->host);
+  if(cl->fft.forward) dcv_fft_clear(&cl->fft);
   dcv_release(cl->ranges);
   dcv_release(cl->places);
   dcv_release(cl->order);
@@ -325,38 +336,78 @@ typedef struct batch {
   bool unknown, holes; /* any in one of them */
 } batch;
 
-/* Looks for lamps (ops/highlight) in z of one tile, on the host: few tiles hold clipped pixels. Where there are some z and the weights of the input are
- * written. */
-static dcv_status hide_lamps(dcv_cl *cl, const dcv_cl_place *place, int slot, bool *lamps)
+/* A tile's parts of cl->host. */
+typedef struct lamp_planes {
+  float *device, *planes[3], *work, *reached, *doubt, *light[3];
+} lamp_planes;
+
+static lamp_planes lamp_planes_of(const dcv_cl *cl, int slot)
 {
-  const dcv_cl_tile *t = &cl->tile;
-  const size_t plane = t->plane, at = slot * cl->job.channels * plane, bytes = planes_bytes(cl, 1);
-  const dcv_fft layout = { .width = t->width, .height = t->height, .columns = t->columns, .stride = t->stride, .plane = plane };
-  float *planes[3], *const weight = cl->host + cl->job.channels * plane, *const scratch = weight + plane;
-  for(int c = 0; c < cl->job.channels; c++) planes[c] = cl->host + c * plane;
-  DCV_CL_TRY(clEnqueueReadBuffer(cl->queue, cl->memory[Z], CL_TRUE, sizeof(float) * at, bytes, cl->host, 0, NULL, NULL));
-  *lamps = dcv_highlight_hide(&cl->highlight, &layout, cl->job.channels, planes, place->data_width, place->data_height, weight, scratch);
-  if(!*lamps) return DCV_OK;
-  DCV_TRY(write(cl, Z, at, cl->host, plane * cl->job.channels));
-  return write(cl, WEIGHT, slot * plane, weight, plane);
+  const int channels = cl->job.channels;
+  const size_t plane = cl->fft.plane;
+  float *const own = cl->host + dcv_job_otfs(&cl->job) * plane, *const work = own + channels * plane, *const slots = work + DCV_HIGHLIGHT_PLANES * plane;
+  lamp_planes l = { .work = work, .reached = slots + slot * (2 + channels) * plane, .device = slots + cl->batch * (2 + channels) * plane };
+  l.doubt = l.reached + plane;
+  for(int c = 0; c < channels; c++) l.planes[c] = own + c * plane, l.light[c] = l.doubt + (c + 1) * plane;
+  return l;
 }
 
-/* Holds a tile's result near clipped pixels in the range of the input (ops/highlight), on the host. */
-static dcv_status hold(dcv_cl *cl, const dcv_cl_place *place, int slot, int x)
+/* Tiles of the device have rows of their own length. */
+static void copy_rows(int rows, int width, const float *from, int from_stride, float *to, int to_stride)
+{
+  for(int y = 0; y < rows; y++) memcpy(to + (size_t)y * to_stride, from + (size_t)y * from_stride, sizeof(float) * width);
+}
+
+/* Planes of one tile of the batch from the device, or back to it. */
+static dcv_status fetch(dcv_cl *cl, int which, int slot, const lamp_planes *l)
 {
   const dcv_cl_tile *t = &cl->tile;
-  const size_t plane = t->plane, at = slot * cl->job.channels * plane, floats = (size_t)cl->step * cl->tiling.width * place->data_height;
-  const dcv_fft layout = { .width = t->width, .height = t->height, .columns = t->columns, .stride = t->stride, .plane = plane };
-  float *planes[3], *const scratch = cl->host + cl->job.channels * plane, *mapped;
-  for(int c = 0; c < cl->job.channels; c++) planes[c] = cl->host + c * plane;
-  DCV_CL_TRY(clEnqueueReadBuffer(cl->queue, cl->memory[x], CL_TRUE, sizeof(float) * at, planes_bytes(cl, 1), cl->host, 0, NULL, NULL));
+  const size_t at = (size_t)slot * cl->job.channels * t->plane;
+  DCV_CL_TRY(clEnqueueReadBuffer(cl->queue, cl->memory[which], CL_TRUE, sizeof(float) * at, planes_bytes(cl, 1), l->device, 0, NULL, NULL));
+  for(int c = 0; c < cl->job.channels; c++) copy_rows(t->height, t->width, l->device + (size_t)c * t->plane, t->stride, l->planes[c], cl->fft.stride);
+  return DCV_OK;
+}
+
+static dcv_status bring(dcv_cl *cl, int which, int slot, const lamp_planes *l)
+{
+  const dcv_cl_tile *t = &cl->tile;
+  for(int c = 0; c < cl->job.channels; c++) copy_rows(t->height, t->width, l->planes[c], cl->fft.stride, l->device + (size_t)c * t->plane, t->stride);
+  return write(cl, which, (size_t)slot * cl->job.channels * t->plane, l->device, (size_t)t->plane * cl->job.channels);
+}
+
+/* Looks for lamps (ops/highlight) in z of one tile and takes their light out, on the host: few tiles hold clipped pixels. */
+static dcv_status separate_lamps(dcv_cl *cl, const dcv_cl_place *place, int slot, bool *lamps)
+{
+  const lamp_planes l = lamp_planes_of(cl, slot);
+  const int channels = cl->job.channels, width = place->data_width, height = place->data_height;
+  DCV_TRY(fetch(cl, Z, slot, &l));
+  *lamps = dcv_highlight_find(&cl->highlight, &cl->fft, channels, l.planes, width, height, l.reached, l.work);
+  if(!*lamps) return DCV_OK;
+  const dcv_highlight_place data = { width, height, place->reach, place->edge_x, place->edge_y };
+  memset(l.doubt, 0, sizeof(float) * cl->fft.plane);
+  for(int c = 0; c < channels; c++)
+    dcv_highlight_separate(&cl->highlight, &cl->fft, dcv_job_otf(&cl->job, cl->host, c), &data, cl->job.kept, l.planes[c], l.light[c], l.doubt, l.work);
+  return bring(cl, Z, slot, &l);
+}
+
+/* Holds a tile's result near clipped pixels in the range of the input and adds the light of lamps (ops/highlight), on the host. */
+static dcv_status join_lamps(dcv_cl *cl, const dcv_cl_place *place, int slot, int x, bool lamps)
+{
+  const lamp_planes l = lamp_planes_of(cl, slot);
+  const int channels = cl->job.channels, width = place->data_width, height = place->data_height;
+  const size_t floats = (size_t)cl->step * cl->tiling.width * height;
+  float *mapped;
+  DCV_TRY(fetch(cl, x, slot, &l));
   DCV_CL_MAKE(mapped, clEnqueueMapBuffer(cl->queue, cl->memory[STRIP_IN], CL_TRUE, CL_MAP_READ, 0, sizeof(float) * floats, 0, NULL, NULL, &error_));
   const dcv_image strip = {
-    .data = mapped, .width = cl->tiling.width, .height = place->data_height, .pixel_stride = cl->step, .row_stride = (ptrdiff_t)cl->step * cl->tiling.width
+    .data = mapped, .width = cl->tiling.width, .height = height, .pixel_stride = cl->step, .row_stride = (ptrdiff_t)cl->step * cl->tiling.width
   };
-  dcv_highlight_hold(&cl->highlight, &layout, &strip, place->x0, 0, cl->job.channels, place->data_width, place->data_height, scratch, planes);
+  dcv_highlight_hold(&cl->highlight, &cl->fft, &strip, place->x0, 0, channels, width, height, lamps ? l.reached : NULL, l.work, l.planes);
+  if(lamps) dcv_highlight_doubtful(&cl->highlight, &cl->fft, l.reached, width, height, l.doubt, l.work);
+  for(int c = 0; c < channels && lamps; c++)
+    dcv_highlight_join(&cl->highlight, &cl->fft, l.doubt, l.light[c], &strip, place->x0, 0, c, width, height, l.planes[c]);
   DCV_CL_TRY(clEnqueueUnmapMemObject(cl->queue, cl->memory[STRIP_IN], mapped, 0, NULL, NULL));
-  return write(cl, x, at, cl->host, plane * cl->job.channels);
+  return bring(cl, x, slot, &l);
 }
 
 /* z tapered, see dcv_job_start. */
@@ -523,18 +574,15 @@ static dcv_status run_batch(dcv_cl *cl, int iy, batch *b)
   for(int i = 0; i < b->count; i++)
   {
     bool lamps = false;
-    if(cl->flags[order[i]] & DCV_HAS_CLIPPED) DCV_TRY(hide_lamps(cl, cl->places + first + i, i, &lamps));
+    if(cl->flags[order[i]] & DCV_HAS_CLIPPED) DCV_TRY(separate_lamps(cl, cl->places + first + i, i, &lamps));
     if(lamps) cl->flags[order[i]] |= HAS_LAMPS;
-    b->holes |= (cl->flags[order[i]] & (DCV_HAS_HOLES | HAS_LAMPS)) != 0;
+    b->holes |= (cl->flags[order[i]] & DCV_HAS_HOLES) != 0;
   }
   DCV_TRY(start_tiles(cl, b));
   DCV_TRY(iterate(cl, b, &x));
   for(int i = 0; i < b->count; i++)
   {
-    if(cl->flags[order[i]] & DCV_HAS_CLIPPED) DCV_TRY(hold(cl, cl->places + first + i, i, x));
-    if(cl->flags[order[i]] & HAS_LAMPS)
-      DCV_TRY(launch(cl, K_fade, t.width, t.height, 1,
-                     ARGS(ARG(strip), ARG(t), ARG(m[PLACES]), ARG(first), ARG(i), ARG(m[WEIGHT]), ARG(m[STRIP_IN]), ARG(m[x]))));
+    if(cl->flags[order[i]] & DCV_HAS_CLIPPED) DCV_TRY(join_lamps(cl, cl->places + first + i, i, x, (cl->flags[order[i]] & HAS_LAMPS) != 0));
     DCV_TRY(add_tile(cl, order[i], iy, i, x));
   }
   cl->done += b->count;

@@ -1,14 +1,24 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "ops/highlight.h"
 
+#include "ops/boundary.h"
+#include "ops/convolution.h"
+#include "ops/difference.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { RAMP = 2, EXTENT = 4, SHIFTS = DCV_HIGHLIGHT_SHIFTS, PLACES = 16 };
+enum { RAMP = 2, EXTENT = 4, HELD = 8, STEPS = 20, SHIFTS = DCV_HIGHLIGHT_SHIFTS, PLACES = 16 };
 #define ABOVE 0.05f
 #define LEAST 0.05f
 #define TAIL 0.01
+#define LEVEL 0.9f
+#define DOUBT 0.01f
+#define OFFSET 3.0f
+#define FLOOR 0.1f
+#define SMALL 5.0f
+#define SMOOTH 0.6f
 
 /* Half width of a PSF's projection on its rows (or columns). */
 static int spread(const dcv_psf *psf, bool rows)
@@ -48,7 +58,7 @@ static float common(const dcv_psf *psf, int down, int right)
 
 dcv_highlight dcv_highlight_of(const dcv_psf *psf, float white, float noise)
 {
-  dcv_highlight found = { .white = white, .margin = 4.0f * noise };
+  dcv_highlight found = { .white = white, .noise = noise };
   if(white == INFINITY) return found;
   found.rows = spread(psf, true), found.columns = spread(psf, false);
   found.stride = DCV_MAX((2 * DCV_MAX(found.rows, found.columns) + SHIFTS - 1) / SHIFTS, 1);
@@ -61,7 +71,7 @@ int dcv_highlight_reach(const dcv_highlight *highlight)
 {
   if(highlight->white == INFINITY) return 0;
   const int most = DCV_MAX(highlight->rows, highlight->columns);
-  return DCV_MAX(2 * most + 2, SHIFTS * highlight->stride) + EXTENT * most + 2 * most + 2 * RAMP + 1;
+  return DCV_MAX(DCV_MAX(2 * most + 2, SHIFTS * highlight->stride) + EXTENT * most + 5 * most / 2, HELD * most + 2 * RAMP) + 1;
 }
 
 /* a <- sums over boxes of (2 rows + 1) x (2 columns + 1), cut off at the edges; exact for counts. */
@@ -157,7 +167,7 @@ static bool glows(const dcv_highlight *h, const view *v, int y, int x)
     for(int j = -SHIFTS; j <= SHIFTS; j++)
     {
       const float m = h->common[i + SHIFTS][j + SHIFTS];
-      if(m >= LEAST && value(v, y + i * h->stride, x + j * h->stride, white) < low + ((1.0f + ABOVE) * white - low) * m - ABOVE * white - h->margin) return true;
+      if(m >= LEAST && value(v, y + i * h->stride, x + j * h->stride, white) < low + ((1.0f + ABOVE) * white - low) * m - ABOVE * white - 4.0f * h->noise) return true;
     }
   return false;
 }
@@ -170,7 +180,7 @@ bool dcv_highlight_any(const dcv_highlight *highlight, const dcv_fft *fft, int c
   return false;
 }
 
-bool dcv_highlight_hide(const dcv_highlight *highlight, const dcv_fft *fft, int channels, float *const *planes, int width, int height, float *weight,
+bool dcv_highlight_find(const dcv_highlight *highlight, const dcv_fft *fft, int channels, float *const *planes, int width, int height, float *reached,
                         float *scratch)
 {
   if(highlight->white == INFINITY) return false;
@@ -181,36 +191,169 @@ bool dcv_highlight_hide(const dcv_highlight *highlight, const dcv_fft *fft, int 
     {
       bool lamp = false;
       for(int c = 0; c < channels && !lamp; c++) lamp = glows(highlight, &(view){ planes[c], stride, width, height }, y, x);
-      weight[(size_t)y * stride + x] = lamp, any |= lamp;
+      reached[(size_t)y * stride + x] = lamp, any |= lamp;
     }
   if(!any) return false;
-  widen(weight, scratch, stride, width, height, EXTENT * rows, EXTENT * columns);
+  widen(reached, scratch, stride, width, height, EXTENT * rows, EXTENT * columns);
   for(int y = 0; y < height; y++)
     for(int x = 0; x < width; x++)
-      if(!clipped(channels, planes, (size_t)y * stride + x, highlight->white)) weight[(size_t)y * stride + x] = 0.0f;
-  widen(weight, scratch, stride, width, height, 2 * rows, 2 * columns);
-  any = false;
-  for(int y = 0; y < height; y++)
-    for(int x = 0; x < width; x++)
-    {
-      const size_t at = (size_t)y * stride + x;
-      if(weight[at] == 0.0f) continue;
-      any = true;
-      for(int c = 0; c < channels; c++) planes[c][at] = NAN;
-    }
-  if(!any) return false;
-  soften(weight, scratch, stride, width, height);
+      if(!clipped(channels, planes, (size_t)y * stride + x, highlight->white)) reached[(size_t)y * stride + x] = 0.0f;
+  widen(reached, scratch, stride, width, height, 5 * rows / 2, 5 * columns / 2);
   return true;
 }
 
-void dcv_highlight_fade(const dcv_fft *fft, const float *weight, const dcv_image *y, int x0, int y0, int c, int width, int height, float *x)
+/* ---- the light of lamps ---- */
+
+/* d <- max(d, 0) + offset, whole plane. */
+DCV_SIMD static void raise(size_t count, float offset, float *d)
+{
+  for(size_t i = 0; i < count; i++) d[i] = (d[i] > 0.0f ? d[i] : 0.0f) + offset;
+}
+
+/* before <- max(x + share (x - before), least). */
+DCV_SIMD static void carry_on(size_t count, float share, float least, const float *restrict x, float *restrict before)
+{
+  for(size_t i = 0; i < count; i++)
+  {
+    const float v = x[i] + share * (x[i] - before[i]);
+    before[i] = v > least ? v : least;
+  }
+}
+
+/* square <- 1 / max(sqrt(square), small). */
+DCV_SIMD static void invert(size_t count, float small, float *square)
+{
+  for(size_t i = 0; i < count; i++)
+  {
+    const float norm = sqrtf(square[i]);
+    square[i] = 1.0f / (norm > small ? norm : small);
+  }
+}
+
+/* model <- what the data ask for: d / model where known, not below 1 where clipped, 1 elsewhere. */
+DCV_SIMD static void compare(size_t count, float scale, float least, const float *restrict d, const float *restrict bound, float *restrict model)
+{
+  for(size_t i = 0; i < count; i++)
+  {
+    const float m = scale * model[i], ratio = d[i] / (m > least ? m : least), raised = ratio > 1.0f ? ratio : 1.0f;
+    model[i] = bound[i] == INFINITY ? ratio : (bound[i] == -INFINITY ? 1.0f : raised);
+  }
+}
+
+/* v <- max(v factor / clamp(1 + smooth bend / v, 1/2, 2), least). */
+DCV_SIMD static void improve(size_t count, float scale, float smooth, float least, const float *restrict factor, const float *restrict bend, float *restrict v)
+{
+  for(size_t i = 0; i < count; i++)
+  {
+    const float down = 1.0f + smooth * bend[i] / v[i], above = down > 0.5f ? down : 0.5f, value = v[i] * scale * factor[i] / (above < 2.0f ? above : 2.0f);
+    v[i] = value > least ? value : least;
+  }
+}
+
+/* out <- K x, unnormalised. */
+static void blur(const dcv_fft *fft, const float *otf, const float *x, float *out)
+{
+  memcpy(out, x, sizeof(float) * fft->plane);
+  dcv_fft_forward(fft, out);
+  dcv_convolution_multiply(fft, otf, out, out);
+  dcv_fft_inverse(fft, out);
+}
+
+/* x, the sharp picture above the offset, of data d with their bounds; other: as large. planes: four more. Returns the one of x and other that holds the result. */
+static float *solve(const dcv_highlight *h, const dcv_fft *fft, const float *otf, const float *d, const float *bound, float *x, float *other, float *planes)
+{
+  const size_t count = fft->plane;
+  const float scale = 1.0f / ((float)fft->width * fft->height), least = FLOOR * h->noise, one = 1.0f;
+  float *const model = planes, *const norm = model + count, *const bend = norm + count, *const scratch = bend + count;
+  memcpy(x, d, sizeof(float) * count);
+  memcpy(other, d, sizeof(float) * count);
+  for(int t = 0; t < STEPS; t++)
+  {
+    float *const v = other;
+    carry_on(count, (float)DCV_MAX(t - 1, 0) / (float)(t + 2), least, x, v);
+    dcv_difference_square(fft, 1, &one, DCV_FIRST_ORDER, (const float *const[]){ v }, NULL, norm, scratch);
+    invert(count, SMALL * h->noise, norm);
+    memset(bend, 0, sizeof(float) * count);
+    dcv_difference_curvature(fft, 1, &one, (const float *const[]){ v }, norm, (float *const[]){ bend }, scratch);
+    blur(fft, otf, v, model);
+    compare(count, scale, least, d, bound, model);
+    dcv_fft_forward(fft, model);
+    dcv_convolution_correlate(fft, otf, model, model);
+    dcv_fft_inverse(fft, model);
+    improve(count, scale, SMOOTH * h->noise, least, model, bend, v);
+    other = x, x = v;
+  }
+  return x;
+}
+
+void dcv_highlight_separate(const dcv_highlight *h, const dcv_fft *fft, const float *otf, const dcv_highlight_place *place, float kept, float *y, float *light,
+                            float *doubt, float *work)
+{
+  const int stride = fft->stride, width = place->width, height = place->height;
+  const size_t count = fft->plane;
+  const float scale = 1.0f / ((float)fft->width * fft->height), offset = OFFSET * h->noise;
+  float *const d = work, *const bound = d + count, *const planes = bound + 3 * count, *const model = planes, *const spread_light = planes + count;
+  float *const wrong = planes + 2 * count, *const used = planes + 3 * count;
+  memcpy(d, y, sizeof(float) * count);
+  dcv_boundary_bound(fft, d, width, height, h->white, place->margin, bound);
+  dcv_boundary_fill_holes(fft, d, width, height, planes);
+  dcv_boundary_extend(fft, d, width, height, place->edge_x, place->edge_y);
+  raise(count, offset, d);
+  float *const x = solve(h, fft, otf, d, bound, bound + count, bound + 2 * count, planes);
+  for(size_t i = 0; i < count; i++) x[i] -= offset, light[i] = fmaxf(x[i] - LEVEL * h->white, 0.0f);
+  blur(fft, otf, x, model);
+  blur(fft, otf, light, spread_light);
+
+  for(int i = 0; i < height; i++)
+    for(int j = 0; j < width; j++)
+    {
+      const size_t at = (size_t)i * stride + j;
+      used[at] = fabsf(bound[at]) < INFINITY;
+    }
+  widen(used, wrong, stride, width, height, h->rows, h->columns);
+  for(int i = 0; i < height; i++)
+    for(int j = 0; j < width; j++)
+    {
+      const size_t at = (size_t)i * stride + j;
+      const float m = scale * model[at], own = scale * spread_light[at], miss = y[at] - m;
+      used[at] = used[at] > 0.0f && bound[at] == INFINITY;
+      wrong[at] = used[at] > 0.0f ? miss * miss : 0.0f;
+      if(isfinite(y[at])) y[at] = (bound[at] == INFINITY ? y[at] : m) - own;
+      light[at] += kept * (own - light[at]);
+    }
+  box_sum(wrong, model, stride, width, height, h->rows, h->columns);
+  box_sum(used, model, stride, width, height, h->rows, h->columns);
+  for(int i = 0; i < height; i++)
+    for(int j = 0; j < width; j++)
+    {
+      const size_t at = (size_t)i * stride + j;
+      if(fabsf(bound[at]) < INFINITY && used[at] > 0.0f && wrong[at] > (h->noise * h->noise + DOUBT * DOUBT * h->white * h->white) * used[at]) doubt[at] = 1.0f;
+    }
+}
+
+void dcv_highlight_doubtful(const dcv_highlight *h, const dcv_fft *fft, const float *reached, int width, int height, float *doubt, float *scratch)
+{
+  for(int i = 0; i < height; i++)
+    for(int j = 0; j < width; j++) doubt[(size_t)i * fft->stride + j] *= reached[(size_t)i * fft->stride + j];
+  widen(doubt, scratch, fft->stride, width, height, 2 * h->rows, 2 * h->columns);
+  soften(doubt, scratch, fft->stride, width, height);
+}
+
+static float given(const dcv_image *y, int x, int row, int c)
+{
+  return y->data[row * y->row_stride + (ptrdiff_t)x * y->pixel_stride + c];
+}
+
+void dcv_highlight_join(const dcv_highlight *h, const dcv_fft *fft, const float *weight, const float *light, const dcv_image *y, int x0, int y0, int c, int width,
+                        int height, float *x)
 {
   for(int i = 0; i < height; i++)
     for(int j = 0; j < width; j++)
     {
       const size_t at = (size_t)i * fft->stride + j;
-      const float v = y->data[(y0 + i) * y->row_stride + (ptrdiff_t)(x0 + j) * y->pixel_stride + c];
-      if(isfinite(v)) x[at] = weight[at] * v + (1.0f - weight[at]) * x[at];
+      const float v = given(y, x0 + j, y0 + i, c), seen = isfinite(v) ? v : 0.0f, w = isfinite(v) ? weight[at] : 0.0f;
+      const float sum = x[at] + fminf(light[at], fmaxf(fmaxf(seen, h->white) - x[at], 0.0f));
+      x[at] = w * seen + (1.0f - w) * sum;
     }
 }
 
@@ -249,14 +392,10 @@ static void greatest(float *a, int stride, int width, int height, int rows, int 
   }
 }
 
-static float given(const dcv_image *y, int x, int row, int c)
-{
-  return y->data[row * y->row_stride + (ptrdiff_t)x * y->pixel_stride + c];
-}
-
 /* most <- greatest of v = sign min(y, white) within the spread, -INFINITY without any; narrow <- by how much v, within 2 px, rises above what is as wide as
- * the spread (the greatest of the least), not below 0. */
-static void range(const dcv_highlight *h, const dcv_fft *fft, const dcv_image *y, int x0, int y0, int c, int sign, int width, int height, float *most, float *narrow)
+ * the spread (the greatest of the least), not below 0; close <- greatest of v within 2 px. */
+static void range(const dcv_highlight *h, const dcv_fft *fft, const dcv_image *y, int x0, int y0, int c, int sign, int width, int height, float *most, float *narrow,
+                  float *close)
 {
   const int stride = fft->stride;
   for(int i = 0; i < height; i++)
@@ -266,6 +405,8 @@ static void range(const dcv_highlight *h, const dcv_fft *fft, const dcv_image *y
       const float v = given(y, x0 + j, y0 + i, c), held = sign * fminf(v, h->white);
       most[at] = isfinite(v) ? held : -INFINITY, narrow[at] = isfinite(v) ? -held : -INFINITY;
     }
+  memcpy(close, most, sizeof(float) * fft->plane);
+  greatest(close, stride, width, height, RAMP, RAMP);
   greatest(most, stride, width, height, h->rows, h->columns);
   greatest(narrow, stride, width, height, h->rows, h->columns);
   for(int i = 0; i < height; i++)
@@ -282,15 +423,15 @@ static void range(const dcv_highlight *h, const dcv_fft *fft, const dcv_image *y
       float *const to = narrow + (size_t)i * stride + j;
       *to = isfinite(v) ? sign * fminf(v, h->white) - *to : 0.0f;
     }
-  greatest(narrow, stride, width, height, 2, 2);
+  greatest(narrow, stride, width, height, RAMP, RAMP);
 }
 
 void dcv_highlight_hold(const dcv_highlight *highlight, const dcv_fft *fft, const dcv_image *y, int x0, int y0, int channels, int width, int height,
-                        float *scratch, float *const *planes)
+                        const float *reached, float *scratch, float *const *planes)
 {
   if(highlight->white == INFINITY) return;
   const int stride = fft->stride;
-  float *const near = scratch, *const most = near + fft->plane, *const narrow = most + fft->plane;
+  float *const near = scratch, *const most = near + fft->plane, *const narrow = most + fft->plane, *const close = narrow + fft->plane;
   bool any = false;
   for(int i = 0; i < height; i++)
     for(int j = 0; j < width; j++)
@@ -304,19 +445,20 @@ void dcv_highlight_hold(const dcv_highlight *highlight, const dcv_fft *fft, cons
       near[(size_t)i * stride + j] = bright, any |= bright;
     }
   if(!any) return;
-  widen(near, most, stride, width, height, EXTENT * highlight->rows, EXTENT * highlight->columns);
+  widen(near, most, stride, width, height, HELD * highlight->rows, HELD * highlight->columns);
   soften(near, most, stride, width, height);
-  const float noise = highlight->margin / 4.0f;
+  const float noise = highlight->noise;
   for(int c = 0; c < channels; c++)
     for(int sign = -1; sign <= 1; sign += 2)
     {
-      range(highlight, fft, y, x0, y0, c, sign, width, height, most, narrow);
+      range(highlight, fft, y, x0, y0, c, sign, width, height, most, narrow, close);
       for(int i = 0; i < height; i++)
         for(int j = 0; j < width; j++)
         {
           const size_t at = (size_t)i * stride + j;
-          const float excess = sign * planes[c][at] - (most[at] + 2.0f * noise + 4.0f * fmaxf(narrow[at] - 6.0f * noise, 0.0f));
-          const bool bounded = most[at] > -INFINITY && (sign < 0 || most[at] < highlight->white);
+          const bool lamp = reached && reached[at] > 0.0f, bounded = most[at] > -INFINITY && (lamp || sign < 0 || most[at] < highlight->white);
+          const float wide = most[at] + 2.0f * noise + 4.0f * fmaxf(narrow[at] - 6.0f * noise, 0.0f);
+          const float excess = sign * planes[c][at] - (lamp ? (sign > 0 ? close[at] : most[at]) + noise : wide);
           if(bounded && excess > 0.0f) planes[c][at] -= near[at] * sign * excess;
         }
     }

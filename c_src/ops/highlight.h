@@ -3,8 +3,19 @@
  * highlight: lamps, light sources far above white, whose recorded values say next to nothing about them.
  *
  * Next to a clipped highlight of, say, twenty times white everything is light of the lamp, spread by the PSF. The few iterations of a restoration do not find
- * out how bright it was, and whatever they assume rings across the picture. So the data that a lamp may have reached are declared unknown before the
- * restoration, which then sees neither the lamp nor its spread, and the result fades into the input there.
+ * out how bright it was, and whatever they assume rings across the picture. So lamps are taken out before, channel by channel: Richardson and Lucy's iteration,
+ * positive and multiplicative, piles the missing light up where a lamp is within twenty steps. From x_0 = d = max(y, 0) + 3 sigma,
+ * v = max(x_t + max(t - 1, 0) / (t + 2) (x_t - x_(t-1)), 0.1 sigma), t = 0, 1 .. 19,
+ *
+ *   x_(t+1) = max(v K* r / clamp(1 + 0.6 sigma c(v) / v, 1/2, 2), 0.1 sigma),   c(v) = D* (D v / max(|D v|, 5 sigma)),
+ *   r = d / (K v) where d is known, max(d / (K v), 1) where clipped, 1 where unknown
+ *
+ * (Richardson 1972, Lucy 1974; a clipped value is a lower bound, an unknown one follows the model; total variation: Dey et al. 2006, as in solve/rl; steps carried
+ * on: Nesterov 1983). What x = x_20 - 3 sigma has above 0.9 white is the lamps' own layer s; K s leaves the data, clipped values become what the model says of the
+ * rest, K x - K s, and what remains is a picture without lamps, restored like any other. s is added to the result, not above white.
+ *
+ * Not every lamp can be found in this way. Where the mean square of y - K x around clipped pixels is above sigma^2 + (0.01 white)^2, the result fades into the
+ * input.
  *
  * An overexposed sky, barely above white, is no lamp: its edges restore well. If the sharp x <= t white around a clipped pixel p, k * x >= white there leaves
  * little room for anything dark, and the pixels next to it see much the same: with x >= low and m(d) = sum_q min(k(q), k(q + d)), the share of the PSF that
@@ -23,7 +34,7 @@ enum { DCV_HIGHLIGHT_SHIFTS = 10 };
 
 typedef struct dcv_highlight {
   float white;       /* clipping level, INFINITY: none */
-  float margin;      /* 4 times the noise */
+  float noise;       /* standard deviation */
   int rows, columns; /* spread: half widths beyond which at most 0.01 of the PSF lies, in any channel */
   int stride;        /* pixels between shifts d: ten to each side, up to twice the spread */
   float common[2 * DCV_HIGHLIGHT_SHIFTS + 1][2 * DCV_HIGHLIGHT_SHIFTS + 1]; /* m(d), the least of all channels, [SHIFTS][SHIFTS] without a shift */
@@ -33,30 +44,48 @@ typedef struct dcv_highlight {
 dcv_highlight dcv_highlight_of(const dcv_psf *psf, float white, float noise);
 
 /* Pixels around a pixel that decide about it, 0 without a clipping level: where the least value is looked for (2 spread + 2) or a shift, the lamp's extent
- * (4 spread), what it reaches (2 spread), the ramp of the weight. */
+ * (4 spread), what it reaches (2.5 spread); or where the result is held (8 spread). What the light is made of goes further, but little. */
 int dcv_highlight_reach(const dcv_highlight *highlight);
 
 /* Whether any of the width x height pixels at the planes' origin is clipped: without one, the functions below change nothing and need not be called. */
 bool dcv_highlight_any(const dcv_highlight *highlight, const dcv_fft *fft, int channels, float *const *planes, int width, int height);
 
-/* A lamp is a clipped pixel with one that belongs to a lamp within four times the spread; it reaches twice the spread: not all of it need be clipped,
- * and what is left of its light next to the hidden part makes a dark spot there.
- * Marks the reached pixels of the width x height ones at the planes' origin as unknown (NaN). Returns whether there are any; if so, `weight` becomes the share of
- * the input in the result: 1 where reached, falling to 0 within 4 px. weight, scratch: fft->plane floats each. */
-bool dcv_highlight_hide(const dcv_highlight *highlight, const dcv_fft *fft, int channels, float *const *planes, int width, int height, float *weight,
+/* A lamp is a clipped pixel with one that belongs to a lamp within four times the spread; it reaches 2.5 times the spread. Whether any of the width x height pixels
+ * at the planes' origin does; if so, reached <- 1 where one reaches, 0 elsewhere. reached, scratch: fft->plane floats each. */
+bool dcv_highlight_find(const dcv_highlight *highlight, const dcv_fft *fft, int channels, float *const *planes, int width, int height, float *reached,
                         float *scratch);
 
-/* x <- weight y + (1 - weight) x where y, channel c of the picture from (x0, y0) on, is finite. */
-void dcv_highlight_fade(const dcv_fft *fft, const float *weight, const dcv_image *y, int x0, int y0, int c, int width, int height, float *x);
+/* The data of a tile, as in dcv_tile_run: margin: width of the surroundings that are unknown, 0 of an inner tile. */
+typedef struct dcv_highlight_place {
+  int width, height, margin, edge_x, edge_y;
+} dcv_highlight_place;
 
-/* Near clipped pixels, within 4 spread, holds the result in the range of the input within the spread: the little that clipping hid where there is no lamp, and
+enum { DCV_HIGHLIGHT_PLANES = 8 };
+
+/* Takes the light of lamps out of the channel y (NaN where unknown): y <- y - K s, K x - K s where clipped; light <- s + kept (K s - s), kept the share of the
+ * blur left in the result. Sets doubt to 1 at clipped values where the mean square of y - K x is above sigma^2 + (0.01 white)^2, over the known pixels within
+ * the spread both from there and from a clipped value. work: DCV_HIGHLIGHT_PLANES times fft->plane floats. */
+void dcv_highlight_separate(const dcv_highlight *highlight, const dcv_fft *fft, const float *otf, const dcv_highlight_place *place, float kept, float *y,
+                            float *light, float *doubt, float *work);
+
+/* Turns the doubt of all channels into the share of the input in the result: 1 within twice the spread of lamps' pixels in doubt, falling to 0 within 4 px. */
+void dcv_highlight_doubtful(const dcv_highlight *highlight, const dcv_fft *fft, const float *reached, int width, int height, float *doubt, float *scratch);
+
+/* x <- weight y + (1 - weight) (x + min(light, what x has left to max(white, y))) for channel c of the picture from (x0, y0) on; without weight where y is not
+ * finite. */
+void dcv_highlight_join(const dcv_highlight *highlight, const dcv_fft *fft, const float *weight, const float *light, const dcv_image *y, int x0, int y0, int c,
+                        int width, int height, float *x);
+
+/* Near clipped pixels, within 8 spread, holds the result in the range of the input within the spread: the little that clipping hid where there is no lamp, and
  * the iterations did not find, would ring there. Where the picture has structure narrower than the spread, restoring it does leave that range: by up to four
  * times what it rises there. With v = min(y, white), greatest and least within the spread,
  *
  *   x <= greatest(v) + 2 sigma + 4 max(p - 6 sigma, 0),  p = v - greatest(least(v)), the greatest within 2 px                   (unless greatest(v) = white)
  *
- * and the same for -x and -v. y: the picture, whose pixel (x0, y0) is at the planes' origin. Fades within 4 px. scratch: 3 fft->plane floats. */
+ * and the same for -x and -v. Where a lamp reaches (reached, or NULL) there is no telling such structure from its light: there x <= greatest(v) + sigma within
+ * 2 px, the least within the spread as above, but by 1 sigma. y: the picture, whose pixel (x0, y0) is at the planes' origin. Fades within 4 px. scratch:
+ * 4 fft->plane floats. */
 void dcv_highlight_hold(const dcv_highlight *highlight, const dcv_fft *fft, const dcv_image *y, int x0, int y0, int channels, int width, int height,
-                        float *scratch, float *const *planes);
+                        const float *reached, float *scratch, float *const *planes);
 
 #endif

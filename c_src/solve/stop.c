@@ -93,14 +93,15 @@ dcv_status dcv_stop_iterations(const dcv_solver *solver, const dcv_job *resolved
     const dcv_tile whole = { .x0 = left, .y0 = top, .x1 = left + width, .y1 = top + height };
     dcv_tile_load(in, &whole, channels, &fft, z);
     const dcv_highlight highlight = dcv_highlight_of(job.psf, job.saturation, job.noise);
-    float *const weight = work + work_floats + 4 * planes;
-    dcv_highlight_hide(&highlight, &fft, channels, z, width, height, weight, weight + fft.plane);
+    float *const reached = work + work_floats + 4 * planes;
+    const bool lamps = dcv_highlight_find(&highlight, &fft, channels, z, width, height, reached, reached + fft.plane);
     bool any = false;
     for(int c = 0; c < channels; c++)
       for(int i = 0; i < height; i++)
         for(int j = 0; j < width; j++)
         {
           const size_t at = (size_t)i * fft.stride + j;
+          if(lamps && reached[at] > 0.0f) z[c][at] = NAN;
           const bool known = isfinite(z[c][at]) && z[c][at] < job.saturation;
           s.data[c][at] = known ? z[c][at] : NAN;
           any |= known;

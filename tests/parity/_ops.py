@@ -24,7 +24,7 @@ typedef struct { dcv_fft fft, small; int planes, width, height, size; double zoo
 typedef struct { float *x, *a, *kept, *b, *rows, *small; } dcv_blind_work;
 typedef struct { int width, height, halo, blend, gap, tiles_x, tiles_y, transform_width, transform_height; ...; } dcv_tiling;
 typedef struct { int x0, y0, x1, y1; ...; } dcv_tile;
-typedef struct { float white, margin; int rows, columns, stride; float common[21][21]; } dcv_highlight;
+typedef struct { float white, noise; int rows, columns, stride; float common[21][21]; } dcv_highlight;
 typedef struct { float *bands, *matched; int side; float noise[39], g[39], s[39]; int radii[39]; } dcv_refocus_bank;
 int dcv_refocus_bank_init(dcv_refocus_bank *bank, const dcv_psf *psf);
 void dcv_refocus_bank_clear(dcv_refocus_bank *bank);
@@ -73,11 +73,16 @@ void dcv_boundary_taper(const dcv_fft *fft, const float *weight, const float *no
 void dcv_boundary_clear_gap(const dcv_fft *fft, int data_width, int data_height, const float *notch, float *z);
 void dcv_boundary_impute(const dcv_fft *fft, float omega, const float *model, const float *bound, float *z);
 dcv_highlight dcv_highlight_of(const dcv_psf *psf, float white, float noise);
-_Bool dcv_highlight_hide(const dcv_highlight *highlight, const dcv_fft *fft, int channels, float *const *planes, int width, int height, float *weight,
-                         float *scratch);
+_Bool dcv_highlight_find(const dcv_highlight *highlight, const dcv_fft *fft, int channels, float *const *planes, int width, int height, float *reached,
+                        float *scratch);
+typedef struct { int width, height, margin, edge_x, edge_y; } dcv_highlight_place;
+void dcv_highlight_separate(const dcv_highlight *highlight, const dcv_fft *fft, const float *otf, const dcv_highlight_place *place, float kept, float *y,
+                            float *light, float *doubt, float *work);
+void dcv_highlight_doubtful(const dcv_highlight *highlight, const dcv_fft *fft, const float *reached, int width, int height, float *doubt, float *scratch);
+void dcv_highlight_join(const dcv_highlight *highlight, const dcv_fft *fft, const float *weight, const float *light, const dcv_image *y, int x0, int y0, int c,
+                        int width, int height, float *x);
 void dcv_highlight_hold(const dcv_highlight *highlight, const dcv_fft *fft, const dcv_image *y, int x0, int y0, int channels, int width, int height,
-                        float *scratch, float *const *planes);
-void dcv_highlight_fade(const dcv_fft *fft, const float *weight, const dcv_image *y, int x0, int y0, int c, int width, int height, float *x);
+                        const float *reached, float *scratch, float *const *planes);
 void dcv_tv_shrink(const dcv_fft *fft, int channels, const float *weights, float rho, float growth, float *const *x, float *const *u, float *scratch);
 size_t dcv_tv_scratch(const dcv_fft *fft, int channels);
 int dcv_noise_estimate(const dcv_image *in, int channels, float *sigma);

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pyref import blind, boundary, fft, highlight, solver, tv
+from pyref import blind, boundary, fft, solver, tv
 from tests.parity.record import compare
 
 cl = pytest.importorskip("pyopencl", reason="pyopencl is not installed")
@@ -253,17 +253,6 @@ def test_divide_notch_and_multiply(device: Device, shared: bool) -> None:
     for correlate, share, expected in ((0, 1, k * x), (1, 1, np.conj(k) * x), (0, 0.3, 0.7 * x + 0.3 * k * x)):
         device.run("dcv_multiply", FULL, TILE, np.int32(correlate), np.float32(share), next_, otf, device.spectra(*x), buffer)
         same("spectrum", "dcv_multiply", device.read_spectra(buffer), expected)
-
-
-def test_fade(device: Device) -> None:
-    picture, x, w = noise(40, 50, 3), full(), np.abs(full(1, seed=23)) % 1
-    picture[8, 9] = np.nan
-    buffer = device.planes(*x)
-    device.run("dcv_fade", FULL[:2], strip(50, 3), TILE, places(device), FIRST, np.int32(1), device.planes(*w), device.buffer(picture), buffer)
-    (rows, cols), (x0, y0) = SIZES[1], ORIGINS[1]
-    inside, expected = np.s_[1, :rows, :cols], x.astype(float)
-    expected[inside] = highlight.fade(expected[inside], picture[y0 : y0 + rows, x0 : x0 + cols].astype(float), w[inside][..., 0])
-    same("pixels", "dcv_fade", device.read(buffer), expected)
 
 
 def test_edges(device: Device) -> None:

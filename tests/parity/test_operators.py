@@ -347,7 +347,7 @@ def test_psf_resample(size, scale, channels, seed):
 @pytest.mark.parametrize("k", [psf.disk(3), psf.motion(9, 30), psf.motion(15, 10), psf.gaussian(1, 7), np.stack([psf.gaussian(s, 7) for s in (0.5, 1, 1.5)], axis=2)])
 @pytest.mark.parametrize(("shape", "channels"), [((40, 80), 3), ((31, 29), 1), ((1, 30), 2)])
 def test_highlight(k, shape, channels):
-    """Lamps at the frame and inside, a bright sky, holes: what is reached, the weight around it, the fade."""
+    """Lamps at the frame and inside, a bright sky, holes: what is reached, the weight around those in doubt, the result."""
     rng = np.random.default_rng(3)
     y = rng.uniform(0.3, 0.32, (*shape, channels)).astype(np.float32)
     y[:, :4] = 1.02
@@ -360,30 +360,75 @@ def test_highlight(k, shape, channels):
     struct, _psf = _ops.psf_struct(k.astype(np.float32))
     found = d.ffi.new("dcv_highlight *", d.lib.dcv_highlight_of(struct, 1.0, 0.004))
     assert (found.rows, found.columns) == highlight.spread(k.astype(np.float32))
-    compare("highlight fade", np.array([list(row) for row in found.common]), highlight.common(k.astype(np.float32)))
+    compare("highlight blend", np.array([list(row) for row in found.common]), highlight.common(k.astype(np.float32)))
     assert found.stride == highlight.stride(k.astype(np.float32))
-    weight, scratch = d.plane(), d.plane()
-    kept, planes = d.planes(y)
-    any_lamp = d.lib.dcv_highlight_hide(found, d.fft, channels, planes, shape[1], shape[0], weight, scratch)
-    reached, share = highlight.find(y, k.astype(np.float32), 1.0, 0.004)
+    marks, scratch = d.plane(), d.plane()
+    _kept, planes = d.planes(y)
+    any_lamp = d.lib.dcv_highlight_find(found, d.fft, channels, planes, shape[1], shape[0], marks, scratch)
+    reached = highlight.find(y, k.astype(np.float32), 1.0, 0.004)
     assert any_lamp == reached.any()
     assert reached.any()
     assert not reached[:, 75:].any()
     inside = np.s_[: shape[0], : shape[1]]
-    compare("highlight reach", 1.0 * np.isnan(d.stack(kept)[inside]), 1.0 * (np.isnan(y) | reached[..., None]))
-    compare("highlight weight", d.pixels(weight)[inside], share, 1)
+    compare("highlight marks", d.pixels(marks)[inside], 1.0 * reached)
+    doubt = rng.random(shape) < 0.01
+    plane = d.plane(1.0 * doubt)
+    d.lib.dcv_highlight_doubtful(found, d.fft, marks, shape[1], shape[0], plane, scratch)
+    share = highlight.doubtful(doubt, reached, k.astype(np.float32))
+    compare("highlight weight", d.pixels(plane)[inside], share, 1)
     picture_struct, _y = _ops.image_struct(y)
-    x = rng.random((*shape, channels)).astype(np.float32)
-    expected = highlight.fade(exact(x), exact(y), share)
+    x, light = rng.random((*shape, channels)).astype(np.float32), 0.5 * rng.random((*shape, channels)).astype(np.float32)
+    weight = d.plane(share)
+    expected = highlight.join(exact(x), exact(light), exact(y), 1.0, share)
     for c in range(channels):
         plane = d.plane(x[..., c])
-        d.lib.dcv_highlight_fade(d.fft, weight, picture_struct, 0, 0, c, shape[1], shape[0], plane)
-        compare("highlight fade", d.pixels(plane)[inside], expected[..., c], 1)
+        d.lib.dcv_highlight_join(found, d.fft, weight, d.plane(light[..., c]), picture_struct, 0, 0, c, shape[1], shape[0], plane)
+        compare("highlight blend", d.pixels(plane)[inside], expected[..., c], 1)
+
+
+@pytest.mark.parametrize("k", [psf.disk(3), np.stack([psf.gaussian(s, 7) for s in (0.5, 1, 1.5)], axis=2)])
+@pytest.mark.parametrize(("margin", "kept"), [(0, 0.0), (14, 0.3)])
+def test_highlight_separate(k, margin, kept):
+    """A bright lamp and a weak one, a hole, on inner tiles and at the frame: data, light, and where there is doubt about it."""
+    rng = np.random.default_rng(6)
+    rows, cols, channels, noise = 61, 70, 3, 0.004
+    sharp = np.full((rows, cols, channels), 0.3)
+    sharp[24:32, 15:22], sharp[30:33, 48:52] = 30.0, 3.0
+    k = k.astype(np.float32)
+    transfer = fft.otf(k, (rows, cols))
+    transfer = transfer[..., None] if transfer.ndim == 2 else transfer
+    y = fft.inverse(transfer * fft.forward(sharp), (rows, cols)) + noise * rng.normal(size=sharp.shape)
+    y = np.minimum(y, 1).astype(np.float32)
+    y[5, 9] = np.nan
+    d = _ops.Domain(rows + 35, cols + 42)
+    struct, _psf = _ops.psf_struct(k)
+    found = d.ffi.new("dcv_highlight *", d.lib.dcv_highlight_of(struct, 1.0, noise))
+    place = d.ffi.new("dcv_highlight_place *", (cols, rows, margin, margin // 2, margin // 2))
+    work = d.ffi.gc(d.lib.dcv_alloc_floats(8 * d.fft.plane), d.lib.dcv_release)
+    doubt, light, data = d.plane(np.zeros((rows, cols))), [], []
+    for c in range(channels):
+        otf, plane, own = d.plane(), d.plane(y[..., c]), d.plane()
+        d.lib.dcv_otf(d.fft, struct, c if k.ndim == 3 else 0, otf)
+        d.lib.dcv_highlight_separate(found, d.fft, otf, place, kept, plane, own, doubt, work)
+        data.append(d.pixels(plane)[:rows, :cols])
+        light.append(d.pixels(own)[:rows, :cols])
+    domain = d.rows, d.cols
+    transfer = fft.otf(k, domain)
+    transfer = transfer[..., None] if transfer.ndim == 2 else transfer
+    expected = highlight.separate(exact(y), k, 1.0, noise, domain, transfer, margin, margin // 2, kept)
+    np.testing.assert_array_equal(np.isnan(np.stack(data, axis=-1)), np.isnan(y))
+    compare("highlight light", np.nan_to_num(np.stack(data, axis=-1)), np.nan_to_num(expected[0]), 1)
+    compare("highlight light", np.stack(light, axis=-1), expected[1])
+    compare("highlight marks", d.pixels(doubt)[:rows, :cols], 1.0 * expected[2])
+    assert expected[1][27:36, 45:55].sum(axis=(0, 1)).min() > 15
+    assert expected[2].any()
+    assert not expected[2][:, 40:].any()
 
 
 @pytest.mark.parametrize("k", [psf.disk(3), psf.motion(9, 30), psf.motion(15, 10), np.stack([psf.gaussian(s, 7) for s in (0.5, 1, 1.5)], axis=2)])
-@pytest.mark.parametrize(("shape", "channels"), [((70, 83), 3), ((31, 29), 1), ((1, 90), 2)])
-def test_highlight_hold(k, shape, channels):
+@pytest.mark.parametrize(("shape", "channels"), [((70, 133), 3), ((31, 29), 1), ((1, 130), 2)])
+@pytest.mark.parametrize("lamp", [None, 8])
+def test_highlight_hold(k, shape, channels, lamp):
     """Far beyond the input's range: held where something clipped is near, left elsewhere; unknown pixels do not count."""
     rng = np.random.default_rng(5)
     y = rng.uniform(0.3, 0.33, (*shape, channels)).astype(np.float32)
@@ -396,13 +441,15 @@ def test_highlight_hold(k, shape, channels):
     found = d.ffi.new("dcv_highlight *", d.lib.dcv_highlight_of(struct, 1.0, 0.004))
     picture_struct, _y = _ops.image_struct(np.pad(y, ((2, 0), (3, 0), (0, 0))))
     kept, planes = d.planes(x)
-    scratch = d.ffi.gc(d.lib.dcv_alloc_floats(3 * d.fft.plane), d.lib.dcv_release)
-    d.lib.dcv_highlight_hold(found, d.fft, picture_struct, 3, 2, channels, shape[1], shape[0], scratch, planes)
-    expected = highlight.hold(exact(x), exact(y), k.astype(np.float32), 1.0, 0.004)
-    compare("highlight fade", d.stack(kept)[: shape[0], : shape[1]], expected, 1)
+    scratch = d.ffi.gc(d.lib.dcv_alloc_floats(4 * d.fft.plane), d.lib.dcv_release)
+    reached = np.zeros(shape, bool) if lamp is None else np.arange(shape[1]) < lamp + np.zeros(shape)
+    marks = d.ffi.NULL if lamp is None else d.plane(1.0 * reached)
+    d.lib.dcv_highlight_hold(found, d.fft, picture_struct, 3, 2, channels, shape[1], shape[0], marks, scratch, planes)
+    expected = highlight.hold(exact(x), exact(y), k.astype(np.float32), 1.0, 0.004, reached)
+    compare("highlight blend", d.stack(kept)[: shape[0], : shape[1]], expected, 1)
     changed = np.abs(expected - x) > 1e-6
-    assert changed[:, :5].any()
-    assert not changed[:, 75:].any()
+    assert changed[:, :15].any()
+    assert not changed[:, 120:].any()
 
 
 @pytest.mark.parametrize("width", [4, 20])
