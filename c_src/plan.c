@@ -263,7 +263,7 @@ static dcv_status lay_out(dcv_plan *plan, const dcv_params *params, int width, i
   plan->work_floats = DCV_MAX(dcv_round_floats(plan->solver->work_floats(&plan->job)), bright ? DCV_HIGHLIGHT_PLANES * plan->fft.plane : 0);
   plan->thread_floats = plan->work_floats + plan->job.channels * plan->fft.plane
                         + dcv_round_floats(plan->tiling.transform_width + plan->tiling.transform_height)
-                        + (bright ? (2 + plan->job.channels) * plan->fft.plane : 0);
+                        + (bright ? (2 + 2 * plan->job.channels) * plan->fft.plane : 0);
   if(grid)
   {
     plan->thread_floats += dcv_round_floats(plan->shared_floats) + dcv_round_floats(cell_floats(grid));
@@ -632,8 +632,8 @@ dcv_status dcv_plan_execute(dcv_plan *plan, const dcv_image *in, dcv_image *out,
     {
       float *const memory = plan->threads_memory + dcv_thread() * plan->thread_floats;
       float *y[3], *const work = memory + channels * plan->fft.plane, *const ramp = work + plan->work_floats;
-      float *const reached = ramp + dcv_round_floats(t->transform_width + t->transform_height), *const doubt = reached + plan->fft.plane, *light[3];
-      for(int c = 0; c < channels; c++) y[c] = memory + c * plan->fft.plane, light[c] = doubt + (c + 1) * plan->fft.plane;
+      float *const reached = ramp + dcv_round_floats(t->transform_width + t->transform_height), *const doubt = reached + plan->fft.plane, *light[3], *rest[3];
+      for(int c = 0; c < channels; c++) y[c] = memory + c * plan->fft.plane, light[c] = doubt + (2 * c + 1) * plan->fft.plane, rest[c] = light[c] + plan->fft.plane;
       const dcv_tile tile = dcv_tiling_at(t, ix, iy);
       const bool inner = !tile.frame_x && !tile.frame_y;
       dcv_tile_run run = {
@@ -681,12 +681,13 @@ dcv_status dcv_plan_execute(dcv_plan *plan, const dcv_image *in, dcv_image *out,
           const dcv_highlight_place place = { run.data_width, run.data_height, run.frame ? dcv_boundary_reach(job.psf->size / 2) : 0, run.edge_x, run.edge_y };
           memset(doubt, 0, sizeof(float) * plan->fft.plane);
           for(int c = 0; c < channels; c++)
-            dcv_highlight_separate(&highlight, &plan->fft, dcv_job_otf(&job, shared_tables, c), &place, job.kept, y[c], light[c], doubt, work);
+            dcv_highlight_separate(&highlight, &plan->fft, dcv_job_otf(&job, shared_tables, c), &place, job.kept, y[c], rest[c], light[c], doubt,
+                                   work);
+          dcv_highlight_doubtful(&highlight, &plan->fft, reached, channels, (const float *const *)rest, y, run.data_width, run.data_height, doubt, work);
         }
         plan->solver->run(&job, shared_tables, work, &run);
         if(job.kept > 0.0f) dcv_job_reblur(&job, shared_tables, y, work, &run);
         if(bright) dcv_highlight_hold(&highlight, &plan->fft, in, tile.x0, tile.y0, channels, run.data_width, run.data_height, lamps ? reached : NULL, work, y);
-        if(lamps) dcv_highlight_doubtful(&highlight, &plan->fft, reached, run.data_width, run.data_height, doubt, work);
         for(int c = 0; c < channels && lamps; c++)
           dcv_highlight_join(&highlight, &plan->fft, doubt, light[c], in, tile.x0, tile.y0, c, run.data_width, run.data_height, y[c]);
       }

@@ -6,8 +6,8 @@ Lucy's iteration, positive and multiplicative, piles the missing light up where 
 own layer; its blurred form leaves the data, clipped values become what the rest of the model says, and what remains is a picture without lamps, restored like any
 other. The layer is added to the result, not above white.
 
-Not every lamp can be found in this way. Where the model misses the data around clipped pixels by more than a hundredth of white, the result fades into the
-input (`join`): on doubt, a lamp stays as it was taken. And near lamps the result keeps to the range of the input (`hold`).
+Not every lamp can be found in this way. Where the model misses the data around clipped pixels by more than a hundredth of white, the data give way to
+the model, too, which cannot ring, and the result fades into the input: on doubt, a lamp stays as it was taken. And near lamps the result keeps to the range of the input (`hold`).
 
 An overexposed sky, barely above white, is no lamp: its edges restore well. If the sharp x <= t white around a clipped pixel p, k * x >= white there
 leaves little room for anything dark, and the pixels next to it see much the same: with x >= low and m(d) = sum_q min(k(q), k(q + d)), the share of the
@@ -31,7 +31,7 @@ PLACES = 16
 TAIL = 0.01
 RAMP = 2
 EXTENT = 4
-HELD = 8
+HELD = 5
 STEPS = 20
 LEVEL = 0.9
 DOUBT = 0.01
@@ -158,6 +158,7 @@ def separate(y, psf, white, noise, shape, k, margin=0, repeat=0, kept=0.0):
     Returns
     -------
     data : (M, N, C) array without the light, non-finite where y is
+    rest : (M, N, C) array, K x - K s everywhere
     light : (M, N, C) array, s + kept (K s - s)
     doubt : (M, N) boolean: clipped in a channel where the mean square of y - K x is more than noise^2 + (0.01 white)^2, over the known pixels within the spread
         both from there and from a clipped one
@@ -186,7 +187,8 @@ def separate(y, psf, white, noise, shape, k, margin=0, repeat=0, kept=0.0):
     light = np.maximum(x - dtype.type(LEVEL * white), 0)
     model, spread_light = blur(x, k)[inside], blur(light, k)[inside]
     over, light = over[inside], light[inside]
-    data = np.where(finite, np.where(over, model, filled) - spread_light, np.nan).astype(dtype)
+    rest = model - spread_light
+    data = np.where(finite, np.where(over, rest, filled - spread_light), np.nan).astype(dtype)
 
     used = finite & ~over & maximum_filter(over, (*around(psf, 1), 1), mode="constant")
     sizes = [n // 2 for n in around(psf, 1)]
@@ -198,7 +200,7 @@ def separate(y, psf, white, noise, shape, k, margin=0, repeat=0, kept=0.0):
 
     wrong, count = total(np.where(used, np.square(filled - model), 0)), np.rint(total(used))
     wrong = (count > 0) & (wrong > (noise**2 + (DOUBT * white) ** 2) * count)
-    return data, light + dtype.type(kept) * (spread_light - light), (over & wrong).any(axis=2)
+    return data, rest, light + dtype.type(kept) * (spread_light - light), (over & wrong).any(axis=2)
 
 
 def join(x, light, y, white, weight):
@@ -211,8 +213,15 @@ def join(x, light, y, white, weight):
 
 
 def doubtful(doubt, reached, psf):
-    """(M, N) weights of the input in the result: 1 within twice the `spread` of doubtful lamps' pixels, falling to 0 within 4 px."""
-    return soften(maximum_filter(doubt & reached, around(psf, 2), mode="constant"))
+    """Where the light of lamps is in doubt, within twice the `spread` of their pixels in `doubt`: the data there, which would ring, give way to `rest`.
+
+    Returns
+    -------
+    hidden : (M, N) boolean array, where they do
+    weight : (M, N) array, share of the input in the result: 1 where hidden, falling to 0 within 4 px
+    """
+    hidden = maximum_filter(doubt & reached, around(psf, 2), mode="constant")
+    return hidden, soften(hidden)
 
 
 def hold(x, y, psf, white, noise, reached):
@@ -223,10 +232,11 @@ def hold(x, y, psf, white, noise, reached):
 
         x <= greatest(v) + 2 noise + 4 max(p - 6 noise, 0),  p = v - greatest(least(v)), the greatest within 2 px     (unless greatest(v) = white)
 
-    and the same for -x and -v. Within 8 spread of a clipped pixel, fading within 4 px; non-finite values of y do not count. Where a lamp reaches there is no
+    and the same for -x and -v. Within 4 spread of a clipped pixel and 5 spread of what a lamp reaches, fading within 4 px; non-finite values of y do not count. Where a lamp reaches there is no
     telling such structure from its light: there x <= greatest(v) + noise within 2 px, the least within the spread as above, but by 1 noise.
     """
-    near = soften(maximum_filter(clipped(y, white), around(psf, HELD), mode="constant"))[..., None].astype(x.dtype)
+    near = maximum_filter(clipped(y, white), around(psf, EXTENT), mode="constant") | maximum_filter(reached, around(psf, HELD), mode="constant")
+    near = soften(near)[..., None].astype(x.dtype)
     finite, box, close, lamp = np.isfinite(y), (*around(psf, 1), 1), (2 * RAMP + 1, 2 * RAMP + 1, 1), reached[..., None]
     for sign in (-1, 1):
         v = sign * np.minimum(np.where(finite, y, 0), white)

@@ -134,8 +134,9 @@ def restore(solver, y, psf, params=None, iterations=None, white=None, dtype=np.f
     if reached.any():
         radius = max(psf.shape[:2]) // 2
         surroundings = (boundary.reach(radius), boundary.edge(boundary.gap(radius, halo))) if frame else (0, 0)
-        data, light, doubt = highlight.separate(y, psf, white, params.sigma, domain.shape, domain.k, *surroundings, params.kept)
-        domain = problem(data, psf, white, dtype, shape, frame, halo)
+        data, rest, light, doubt = highlight.separate(y, psf, white, params.sigma, domain.shape, domain.k, *surroundings, params.kept)
+        hidden, weight = highlight.doubtful(doubt, reached, psf)
+        domain = problem(np.where(hidden[..., None] & np.isfinite(data), rest, data), psf, white, dtype, shape, frame, halo)
     x = solver.solve(domain, params, watch=cropped if watch else None, **options)
     if params.kept:
         x = x + x.dtype.type(params.kept) * (fft.inverse(domain.k * fft.forward(x), domain.shape) - x)
@@ -143,6 +144,6 @@ def restore(solver, y, psf, params=None, iterations=None, white=None, dtype=np.f
     if white is not None:
         x = highlight.hold(x, y, psf, white, params.sigma, reached)
     if reached.any():
-        x = highlight.join(x, light, y, white, highlight.doubtful(doubt, reached, psf))
+        x = highlight.join(x, light, y, white, weight)
     x = positive(x, y)
     return x[..., 0] if grey else x

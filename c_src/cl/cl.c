@@ -271,11 +271,11 @@ static dcv_status set_up(dcv_cl *cl, const dcv_cl_target *target)
   return written;
 }
 
-/* Transfer functions; a tile's planes as the device has them, its planes; work; for each tile of a batch: reached, doubt, light. */
+/* Transfer functions; a tile's planes as the device has them, its planes; work; for each tile of a batch: reached, doubt, light, rest. */
 static size_t host_floats(const dcv_cl *cl)
 {
   const size_t channels = cl->job.channels;
-  return cl->tile.plane * channels + cl->fft.plane * (dcv_job_otfs(&cl->job) + channels + DCV_HIGHLIGHT_PLANES + cl->batch * (2 + channels));
+  return cl->tile.plane * channels + cl->fft.plane * (dcv_job_otfs(&cl->job) + channels + DCV_HIGHLIGHT_PLANES + cl->batch * (2 + 2 * channels));
 }
 
 dcv_status dcv_cl_create(dcv_cl **out, const dcv_job *job, const dcv_tiling *tiling, int batch, const dcv_cl_target *target)
@@ -338,7 +338,7 @@ typedef struct batch {
 
 /* A tile's parts of cl->host. */
 typedef struct lamp_planes {
-  float *device, *planes[3], *work, *reached, *doubt, *light[3];
+  float *device, *planes[3], *work, *reached, *doubt, *light[3], *rest[3];
 } lamp_planes;
 
 static lamp_planes lamp_planes_of(const dcv_cl *cl, int slot)
@@ -346,9 +346,9 @@ static lamp_planes lamp_planes_of(const dcv_cl *cl, int slot)
   const int channels = cl->job.channels;
   const size_t plane = cl->fft.plane;
   float *const own = cl->host + dcv_job_otfs(&cl->job) * plane, *const work = own + channels * plane, *const slots = work + DCV_HIGHLIGHT_PLANES * plane;
-  lamp_planes l = { .work = work, .reached = slots + slot * (2 + channels) * plane, .device = slots + cl->batch * (2 + channels) * plane };
+  lamp_planes l = { .work = work, .reached = slots + slot * (2 + 2 * channels) * plane, .device = slots + cl->batch * (2 + 2 * channels) * plane };
   l.doubt = l.reached + plane;
-  for(int c = 0; c < channels; c++) l.planes[c] = own + c * plane, l.light[c] = l.doubt + (c + 1) * plane;
+  for(int c = 0; c < channels; c++) l.planes[c] = own + c * plane, l.light[c] = l.doubt + (2 * c + 1) * plane, l.rest[c] = l.light[c] + plane;
   return l;
 }
 
@@ -386,7 +386,9 @@ static dcv_status separate_lamps(dcv_cl *cl, const dcv_cl_place *place, int slot
   const dcv_highlight_place data = { width, height, place->reach, place->edge_x, place->edge_y };
   memset(l.doubt, 0, sizeof(float) * cl->fft.plane);
   for(int c = 0; c < channels; c++)
-    dcv_highlight_separate(&cl->highlight, &cl->fft, dcv_job_otf(&cl->job, cl->host, c), &data, cl->job.kept, l.planes[c], l.light[c], l.doubt, l.work);
+    dcv_highlight_separate(&cl->highlight, &cl->fft, dcv_job_otf(&cl->job, cl->host, c), &data, cl->job.kept, l.planes[c], l.rest[c], l.light[c],
+                           l.doubt, l.work);
+  dcv_highlight_doubtful(&cl->highlight, &cl->fft, l.reached, channels, (const float *const *)l.rest, l.planes, width, height, l.doubt, l.work);
   return bring(cl, Z, slot, &l);
 }
 
@@ -403,7 +405,6 @@ static dcv_status join_lamps(dcv_cl *cl, const dcv_cl_place *place, int slot, in
     .data = mapped, .width = cl->tiling.width, .height = height, .pixel_stride = cl->step, .row_stride = (ptrdiff_t)cl->step * cl->tiling.width
   };
   dcv_highlight_hold(&cl->highlight, &cl->fft, &strip, place->x0, 0, channels, width, height, lamps ? l.reached : NULL, l.work, l.planes);
-  if(lamps) dcv_highlight_doubtful(&cl->highlight, &cl->fft, l.reached, width, height, l.doubt, l.work);
   for(int c = 0; c < channels && lamps; c++)
     dcv_highlight_join(&cl->highlight, &cl->fft, l.doubt, l.light[c], &strip, place->x0, 0, c, width, height, l.planes[c]);
   DCV_CL_TRY(clEnqueueUnmapMemObject(cl->queue, cl->memory[STRIP_IN], mapped, 0, NULL, NULL));

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RAMP = 2, EXTENT = 4, HELD = 8, STEPS = 20, SHIFTS = DCV_HIGHLIGHT_SHIFTS, PLACES = 16 };
+enum { RAMP = 2, EXTENT = 4, HELD = 5, STEPS = 20, SHIFTS = DCV_HIGHLIGHT_SHIFTS, PLACES = 16 };
 #define ABOVE 0.05f
 #define LEAST 0.05f
 #define TAIL 0.01
@@ -71,7 +71,7 @@ int dcv_highlight_reach(const dcv_highlight *highlight)
 {
   if(highlight->white == INFINITY) return 0;
   const int most = DCV_MAX(highlight->rows, highlight->columns);
-  return DCV_MAX(DCV_MAX(2 * most + 2, SHIFTS * highlight->stride) + EXTENT * most + 5 * most / 2, HELD * most + 2 * RAMP) + 1;
+  return DCV_MAX(2 * most + 2, SHIFTS * highlight->stride) + EXTENT * most + 5 * most / 2 + 1;
 }
 
 /* a <- sums over boxes of (2 rows + 1) x (2 columns + 1), cut off at the edges; exact for counts. */
@@ -286,8 +286,8 @@ static float *solve(const dcv_highlight *h, const dcv_fft *fft, const float *otf
   return x;
 }
 
-void dcv_highlight_separate(const dcv_highlight *h, const dcv_fft *fft, const float *otf, const dcv_highlight_place *place, float kept, float *y, float *light,
-                            float *doubt, float *work)
+void dcv_highlight_separate(const dcv_highlight *h, const dcv_fft *fft, const float *otf, const dcv_highlight_place *place, float kept, float *y, float *rest,
+                            float *light, float *doubt, float *work)
 {
   const int stride = fft->stride, width = place->width, height = place->height;
   const size_t count = fft->plane;
@@ -318,7 +318,8 @@ void dcv_highlight_separate(const dcv_highlight *h, const dcv_fft *fft, const fl
       const float m = scale * model[at], own = scale * spread_light[at], miss = y[at] - m;
       used[at] = used[at] > 0.0f && bound[at] == INFINITY;
       wrong[at] = used[at] > 0.0f ? miss * miss : 0.0f;
-      if(isfinite(y[at])) y[at] = (bound[at] == INFINITY ? y[at] : m) - own;
+      rest[at] = m - own;
+      if(isfinite(y[at])) y[at] = bound[at] == INFINITY ? y[at] - own : rest[at];
       light[at] += kept * (own - light[at]);
     }
   box_sum(wrong, model, stride, width, height, h->rows, h->columns);
@@ -331,11 +332,19 @@ void dcv_highlight_separate(const dcv_highlight *h, const dcv_fft *fft, const fl
     }
 }
 
-void dcv_highlight_doubtful(const dcv_highlight *h, const dcv_fft *fft, const float *reached, int width, int height, float *doubt, float *scratch)
+void dcv_highlight_doubtful(const dcv_highlight *h, const dcv_fft *fft, const float *reached, int channels, const float *const *rest,
+                            float *const *planes, int width, int height, float *doubt, float *scratch)
 {
   for(int i = 0; i < height; i++)
     for(int j = 0; j < width; j++) doubt[(size_t)i * fft->stride + j] *= reached[(size_t)i * fft->stride + j];
   widen(doubt, scratch, fft->stride, width, height, 2 * h->rows, 2 * h->columns);
+  for(int c = 0; c < channels; c++)
+    for(int i = 0; i < height; i++)
+      for(int j = 0; j < width; j++)
+      {
+        const size_t at = (size_t)i * fft->stride + j;
+        if(doubt[at] > 0.0f && isfinite(planes[c][at])) planes[c][at] = rest[c][at];
+      }
   soften(doubt, scratch, fft->stride, width, height);
 }
 
@@ -445,7 +454,14 @@ void dcv_highlight_hold(const dcv_highlight *highlight, const dcv_fft *fft, cons
       near[(size_t)i * stride + j] = bright, any |= bright;
     }
   if(!any) return;
-  widen(near, most, stride, width, height, HELD * highlight->rows, HELD * highlight->columns);
+  widen(near, most, stride, width, height, EXTENT * highlight->rows, EXTENT * highlight->columns);
+  if(reached)
+  {
+    memcpy(narrow, reached, sizeof(float) * fft->plane);
+    widen(narrow, most, stride, width, height, HELD * highlight->rows, HELD * highlight->columns);
+    for(int i = 0; i < height; i++)
+      for(int j = 0; j < width; j++) near[(size_t)i * stride + j] = fmaxf(near[(size_t)i * stride + j], narrow[(size_t)i * stride + j]);
+  }
   soften(near, most, stride, width, height);
   const float noise = highlight->noise;
   for(int c = 0; c < channels; c++)

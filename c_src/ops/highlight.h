@@ -14,8 +14,8 @@
  * on: Nesterov 1983). What x = x_20 - 3 sigma has above 0.9 white is the lamps' own layer s; K s leaves the data, clipped values become what the model says of the
  * rest, K x - K s, and what remains is a picture without lamps, restored like any other. s is added to the result, not above white.
  *
- * Not every lamp can be found in this way. Where the mean square of y - K x around clipped pixels is above sigma^2 + (0.01 white)^2, the result fades into the
- * input.
+ * Not every lamp can be found in this way. Where the mean square of y - K x around clipped pixels is above sigma^2 + (0.01 white)^2, the data give way to the
+ * model, too, which cannot ring, and the result fades into the input.
  *
  * An overexposed sky, barely above white, is no lamp: its edges restore well. If the sharp x <= t white around a clipped pixel p, k * x >= white there leaves
  * little room for anything dark, and the pixels next to it see much the same: with x >= low and m(d) = sum_q min(k(q), k(q + d)), the share of the PSF that
@@ -44,7 +44,7 @@ typedef struct dcv_highlight {
 dcv_highlight dcv_highlight_of(const dcv_psf *psf, float white, float noise);
 
 /* Pixels around a pixel that decide about it, 0 without a clipping level: where the least value is looked for (2 spread + 2) or a shift, the lamp's extent
- * (4 spread), what it reaches (2.5 spread); or where the result is held (8 spread). What the light is made of goes further, but little. */
+ * (4 spread), what it reaches (2.5 spread). What its light is made of, and where the result is held around, goes further, but little. */
 int dcv_highlight_reach(const dcv_highlight *highlight);
 
 /* Whether any of the width x height pixels at the planes' origin is clipped: without one, the functions below change nothing and need not be called. */
@@ -62,21 +62,24 @@ typedef struct dcv_highlight_place {
 
 enum { DCV_HIGHLIGHT_PLANES = 8 };
 
-/* Takes the light of lamps out of the channel y (NaN where unknown): y <- y - K s, K x - K s where clipped; light <- s + kept (K s - s), kept the share of the
+/* Takes the light of lamps out of the channel y (NaN where unknown): y <- y - K s, K x - K s where clipped; rest <- K x - K s;
+ * light <- s + kept (K s - s), kept the share of the
  * blur left in the result. Sets doubt to 1 at clipped values where the mean square of y - K x is above sigma^2 + (0.01 white)^2, over the known pixels within
  * the spread both from there and from a clipped value. work: DCV_HIGHLIGHT_PLANES times fft->plane floats. */
 void dcv_highlight_separate(const dcv_highlight *highlight, const dcv_fft *fft, const float *otf, const dcv_highlight_place *place, float kept, float *y,
-                            float *light, float *doubt, float *work);
+                            float *rest, float *light, float *doubt, float *work);
 
-/* Turns the doubt of all channels into the share of the input in the result: 1 within twice the spread of lamps' pixels in doubt, falling to 0 within 4 px. */
-void dcv_highlight_doubtful(const dcv_highlight *highlight, const dcv_fft *fft, const float *reached, int width, int height, float *doubt, float *scratch);
+/* Where the light of lamps is in doubt, within twice the spread of their pixels, the data give way to `rest`; doubt, of all channels, becomes the share of
+ * the input in the result: 1 there, falling to 0 within 4 px. scratch: fft->plane floats. */
+void dcv_highlight_doubtful(const dcv_highlight *highlight, const dcv_fft *fft, const float *reached, int channels, const float *const *rest,
+                            float *const *planes, int width, int height, float *doubt, float *scratch);
 
 /* x <- weight y + (1 - weight) (x + min(light, what x has left to max(white, y))) for channel c of the picture from (x0, y0) on; without weight where y is not
  * finite. */
 void dcv_highlight_join(const dcv_highlight *highlight, const dcv_fft *fft, const float *weight, const float *light, const dcv_image *y, int x0, int y0, int c,
                         int width, int height, float *x);
 
-/* Near clipped pixels, within 8 spread, holds the result in the range of the input within the spread: the little that clipping hid where there is no lamp, and
+/* Near clipped pixels, within 4 spread or within 5 spread of what a lamp reaches, holds the result in the range of the input within the spread: the little that clipping hid where there is no lamp, and
  * the iterations did not find, would ring there. Where the picture has structure narrower than the spread, restoring it does leave that range: by up to four
  * times what it rises there. With v = min(y, white), greatest and least within the spread,
  *

@@ -77,8 +77,9 @@ _Bool dcv_highlight_find(const dcv_highlight *highlight, const dcv_fft *fft, int
                         float *scratch);
 typedef struct { int width, height, margin, edge_x, edge_y; } dcv_highlight_place;
 void dcv_highlight_separate(const dcv_highlight *highlight, const dcv_fft *fft, const float *otf, const dcv_highlight_place *place, float kept, float *y,
-                            float *light, float *doubt, float *work);
-void dcv_highlight_doubtful(const dcv_highlight *highlight, const dcv_fft *fft, const float *reached, int width, int height, float *doubt, float *scratch);
+                            float *rest, float *light, float *doubt, float *work);
+void dcv_highlight_doubtful(const dcv_highlight *highlight, const dcv_fft *fft, const float *reached, int channels, const float *const *rest,
+                            float *const *planes, int width, int height, float *doubt, float *scratch);
 void dcv_highlight_join(const dcv_highlight *highlight, const dcv_fft *fft, const float *weight, const float *light, const dcv_image *y, int x0, int y0, int c,
                         int width, int height, float *x);
 void dcv_highlight_hold(const dcv_highlight *highlight, const dcv_fft *fft, const dcv_image *y, int x0, int y0, int channels, int width, int height,
