@@ -1,13 +1,14 @@
 """Lamps: light sources far above white, whose recorded values say next to nothing about them.
 
 Next to a clipped highlight of, say, twenty times white everything is light of the lamp, spread by the PSF. The six iterations of a restoration
-do not find out how bright it was, and whatever they assume rings across the picture. So lamps are taken out before (`separate`): Richardson and
-Lucy's iteration, positive and multiplicative, piles the missing light up where a lamp is within twenty steps. What it finds above 0.9 white is the lamps'
-own layer; its blurred form leaves the data, clipped values become what the rest of the model says, and what remains is a picture without lamps, restored like any
-other. The layer is added to the result, not above white.
+do not find out how bright it was, and whatever they assume rings across the picture. So lamps are taken out before (`separate`): the iteration of
+Richardson and Lucy, positive and multiplicative, piles the missing light up where a lamp is within twenty steps. What it finds above 0.9 white is the
+lamps' own layer; its blurred form leaves the data, clipped values become what the rest of the model says, and what remains is a picture without lamps,
+restored like any other. The layer is added to the result, not above white.
 
-Not every lamp can be found in this way. Where the model misses the data around clipped pixels by more than a hundredth of white, the data give way to
-the model, too, which cannot ring, and the result fades into the input: on doubt, a lamp stays as it was taken. And near lamps the result keeps to the range of the input (`hold`).
+Not every lamp can be found in this way. Where the model misses the data around clipped pixels by more than a hundredth of white, the data give way to the
+model, too, which cannot ring, and the result fades into the input (`doubtful`, `join`): on doubt, a lamp stays as it was taken. And near lamps the result
+keeps to the range of the input (`hold`).
 
 An overexposed sky, barely above white, is no lamp: its edges restore well. If the sharp x <= t white around a clipped pixel p, k * x >= white there
 leaves little room for anything dark, and the pixels next to it see much the same: with x >= low and m(d) = sum_q min(k(q), k(q + d)), the share of the
@@ -146,7 +147,8 @@ def separate(y, psf, white, noise, shape, k, margin=0, repeat=0, kept=0.0):
         r = d / (K v) where d is known, max(d / (K v), 1) where clipped, 1 where unknown
 
     (Richardson 1972, Lucy 1974; a clipped value is a lower bound, an unknown one follows the model; the total variation of Dey et al. 2006 as in `rl`; steps
-    carried on as by Nesterov 1983.) With x = x_20 - 3 noise the light is s = max(x - 0.9 white, 0), and the data become y - K s where known, K x - K s where clipped.
+    carried on as by Nesterov 1983.) With x = x_20 - 3 noise the light is s = max(x - 0.9 white, 0), and the data become y - K s where known, K x - K s
+    where clipped.
 
     Parameters
     ----------
@@ -232,8 +234,8 @@ def hold(x, y, psf, white, noise, reached):
 
         x <= greatest(v) + 2 noise + 4 max(p - 6 noise, 0),  p = v - greatest(least(v)), the greatest within 2 px     (unless greatest(v) = white)
 
-    and the same for -x and -v. Within 4 spread of a clipped pixel and 5 spread of what a lamp reaches, fading within 4 px; non-finite values of y do not count. Where a lamp reaches there is no
-    telling such structure from its light: there x <= greatest(v) + noise within 2 px, the least within the spread as above, but by 1 noise.
+    and the same for -x and -v. Within 4 spread of a clipped pixel and 5 spread of what a lamp reaches, fading within 4 px; non-finite values of y do not
+    count. Where a lamp reaches there is no telling such structure from its light: there x <= greatest(v) + noise within 2 px, and -x <= greatest(-v) + noise.
     """
     near = maximum_filter(clipped(y, white), around(psf, EXTENT), mode="constant") | maximum_filter(reached, around(psf, HELD), mode="constant")
     near = soften(near)[..., None].astype(x.dtype)

@@ -278,7 +278,8 @@ class Plan:
 
     def _plan_for(self, source: np.ndarray, area: np.ndarray, window: Window | None) -> Any:
         """A plan with what the subject says of the measured parameters: the window's noise where that is less (the grain of sharp parts counts as noise in a
-        whole picture); the geometric mean of the whole picture's gradient and that where the map says so, for sharp parts are steeper than what was blurred."""
+        whole picture); the geometric mean of the whole picture's gradient and that where the map says so, for sharp parts are steeper than what was blurred.
+        """
         assert self._psf is not None
         values, psf = ffi.new("dcv_params *", self._params[0]), psf_struct(self._psf)
         if window is not None and "noise" in self._measured:

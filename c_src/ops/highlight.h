@@ -79,14 +79,14 @@ void dcv_highlight_doubtful(const dcv_highlight *highlight, const dcv_fft *fft, 
 void dcv_highlight_join(const dcv_highlight *highlight, const dcv_fft *fft, const float *weight, const float *light, const dcv_image *y, int x0, int y0, int c,
                         int width, int height, float *x);
 
-/* Near clipped pixels, within 4 spread or within 5 spread of what a lamp reaches, holds the result in the range of the input within the spread: the little that clipping hid where there is no lamp, and
- * the iterations did not find, would ring there. Where the picture has structure narrower than the spread, restoring it does leave that range: by up to four
- * times what it rises there. With v = min(y, white), greatest and least within the spread,
+/* Near clipped pixels, within 4 spread or within 5 spread of what a lamp reaches, holds the result in the range of the input within the spread: the little that
+ * clipping hid where there is no lamp, and the iterations did not find, would ring there. Where the picture has structure narrower than the spread, restoring it
+ * does leave that range: by up to four times what it rises there. With v = min(y, white), greatest and least within the spread,
  *
  *   x <= greatest(v) + 2 sigma + 4 max(p - 6 sigma, 0),  p = v - greatest(least(v)), the greatest within 2 px                   (unless greatest(v) = white)
  *
  * and the same for -x and -v. Where a lamp reaches (reached, or NULL) there is no telling such structure from its light: there x <= greatest(v) + sigma within
- * 2 px, the least within the spread as above, but by 1 sigma. y: the picture, whose pixel (x0, y0) is at the planes' origin. Fades within 4 px. scratch:
+ * 2 px, and -x <= greatest(-v) + sigma. y: the picture, whose pixel (x0, y0) is at the planes' origin. Fades within 4 px. scratch:
  * 4 fft->plane floats. */
 void dcv_highlight_hold(const dcv_highlight *highlight, const dcv_fft *fft, const dcv_image *y, int x0, int y0, int channels, int width, int height,
                         const float *reached, float *scratch, float *const *planes);
