@@ -86,9 +86,9 @@ def test_noise_is_that_of_the_window_and_gradient_also_that_of_the_subject():
     psf = PSFS["disk"]
     y, _, subject = composite(psf)
     y = y + np.where(subject[..., None], 0, 0.02 * np.random.default_rng(3).normal(size=y.shape)).astype(np.float32)  # grain
-    left = (10, 20, 60, 100)
-    measured, few = ("noise", "gradient", "edge"), {"channel_axis": -1, "iterations": 5}
-    for window, given in ((left, {}), (left[:2] + (31, 100), {}), (None, {}), (left, {"gradient": 0.1}), (left, {"noise": 0.01}), (left, {"edge": 0.3})):
+    left, across = (10, 20, 60, 100), (80, 20, 80, 100)
+    measured, few = ("noise", "gradient", "edge"), {"channel_axis": -1, "iterations": 5, "planning": "estimate"}
+    for window, given in ((left, {}), (left[:2] + (31, 100), {}), (across, {}), (None, {}), (left, {"gradient": 0.1}), (left, {"noise": 0.01}), (left, {"edge": 2.0})):
         with dcv.Plan(y, psf, **few, **given) as plan:
             noise, gradient, edge = (float(getattr(plan._params, name)) for name in measured)
             restored, m = plan.execute(y, refocus=True, window=window), plan.map
