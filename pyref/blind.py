@@ -55,7 +55,8 @@ WHITTLE = 2.0       # weight of Spectrum.cost beside the energy
 SOFT_HIGHEST = 2.0  # largest |D|^2 that it sees where the noise need not be white
 NEAR = 0.1          # a member that explains the spectrum so much worse than the free PSF is left out
 LEAD = 0.004        # where the noise need not be white, also one that does not explain it so much better,
-SEEN = 1.7          # px, or whose psf.radius leaves no mark below that frequency: a disk of 2.4 has its first zero there
+SEEN = 1.7          # px, or whose psf.radius leaves no mark below that frequency: a disk of 2.4 has its first zero there,
+DEARER = 0.03       # or a Gaussian of so much more energy than the free PSF: processing makes spectra fall like one
 SEARCH, SEARCH_PASSES = 0.16, 12  # first step of the search for a member, in natural logarithms and px; halved after a pass without success
 HOPE = 4            # passes for the search to come below its limit
 FAR = 0.3           # from the least cost so far: a fit that ends so far off is not gone on from
@@ -78,7 +79,7 @@ GAMMA = 2.0         # weight of ||k||^2
 NNLS_STEPS = 20
 SHARP = 0.02        # energy a PSF must gain on the delta to count
 NARROW, SHARP_NARROW = 1.0, 0.06  # the same for a narrower one (px, psf.radius)
-SOFT = 0.85         # px, the same: one up to here is the picture's own softness
+SOFT = 0.95         # px, the same: one up to here is the picture's own softness
 CONFIDENCE = np.array([0.37, 8.06, 3.31, 0.81])  # see confidence()
 LOG_NOISE = (-5.5, -2.5)  # range of the noise it was fitted on
 PRUNE = 0.03        # of the peak: smaller values of the PSF are noise
@@ -551,12 +552,19 @@ def estimate(y: np.ndarray, size: int, *, largest: int = 33, per_channel: bool =
     best.log[-1].update(size=size, rounds=ROUNDS + SETTLE + PASSES * len(WALKS) * WALK_ROUNDS)
     k = centred(k)
     spectrum = Spectrum(gray * scale, size, variance, 8 if window.white else SOFT_HIGHEST, size_of)
-    likely = spectrum.cost(k, LAST_STEPS)
-    members = [fit_family(spectrum, k, family, likely + NEAR) for family in FAMILIES]
-    if not window.white:
-        members = [(cost, member) for cost, member in members if cost < likely - LEAD and psf.radius(member) > SEEN]
-    candidates = [(likely, k)] + [(cost, member) for cost, member in members if cost < likely + NEAR]
-    _, best_psf = min(candidates, key=lambda candidate: WHITTLE * candidate[0] + last.energy(candidate[1]))
+    unblurred, likely = spectrum.cost(delta, LAST_STEPS), spectrum.cost(k, LAST_STEPS)
+    most = min(likely + NEAR, unblurred) if window.white else likely + NEAR
+    candidates = [(likely, k, last.energy(k))]
+    for family in FAMILIES:
+        cost, member = fit_family(spectrum, k, family, most)
+        energy = last.energy(member)
+        dear = family == "gaussian" and energy > candidates[0][2] + DEARER
+        if window.white or (cost < likely - LEAD and psf.radius(member) > SEEN and not dear):
+            candidates.append((cost, member, energy))
+    candidates = [candidate for candidate in candidates if candidate[0] < most]
+    if not candidates:
+        return Estimate(np.stack([delta] * 3, -1) if per_channel else delta, 0.0, noise, best.log)
+    _, best_psf, _ = min(candidates, key=lambda candidate: WHITTLE * candidate[0] + candidate[2])
     gains = [finest.energy(delta) - finest.energy(found) for found in (best_psf, k)]
     if is_sharp(gains[0], psf.radius(best_psf)) or (not window.white and is_sharp(gains[1], psf.radius(k))):
         return Estimate(np.stack([delta] * 3, -1) if per_channel else delta, 0.0, noise, best.log)

@@ -7,7 +7,7 @@
  *   2. the better one there settles at a constant weight; from it the alternation walks on in several ways, of which the PSF of least dcv_blind_trial is
  *      kept (its fixed point is not its best PSF, since pictures have more gradients than the model); each family is searched for its member of least
  *      dcv_whittle_cost;
- *   3. the least sum of that and the energy wins, if its energy is lower than the delta's.
+ *   3. the least sum of that and the energy wins, if its energy is lower than the delta's, and dcv_whittle_cost, too, where the noise is white.
  *
  * All this sees one plane, the luminance. Channels with white noise of their own say more (load_window): then the plane is their mean, which has less noise,
  * and in 2 and 3 the settling, the walks and the comparison with the families see two chroma planes beside it.
@@ -34,7 +34,7 @@
 #define SHARP 0.02        /* energy a PSF must gain on the delta to count, */
 #define SHARP_NARROW 0.06 /* one narrower than NARROW */
 #define NARROW 1.0        /* px, dcv_psf_radius */
-#define SOFT 0.85         /* px, the same: a PSF up to here is the picture's own softness */
+#define SOFT 0.95         /* px, the same: a PSF up to here is the picture's own softness */
 
 /* Starts: weight of the gradient count at the coarsest scale, and the support as a share of the PSF size. */
 static const struct { float lam; bool half; } STARTS[] = { { 0.3f, false }, { 0.1f, false }, { 0.01f, false }, { 0.1f, true } };
@@ -58,7 +58,8 @@ enum { SETTLE = 8 /* rounds */, PASSES = 2, WALK_ROUNDS = 2, BEST = 3 };
 #define SOFT_HIGHEST 2.0 /* largest |D|^2 that it sees where the noise need not be white */
 #define NEAR 0.1     /* a member that explains the spectrum so much worse than the free PSF is left out */
 #define LEAD 0.004   /* where the noise need not be white, also one that does not explain it so much better, */
-#define SEEN 1.7     /* px, or whose dcv_psf_radius leaves no mark below that frequency: a disk of 2.4 has its first zero there */
+#define SEEN 1.7     /* px, or whose dcv_psf_radius leaves no mark below that frequency: a disk of 2.4 has its first zero there, */
+#define DEARER 0.03  /* or a Gaussian of so much more energy than the free PSF: processing makes spectra fall like one */
 
 /* A start, the delta or a member of the family. */
 typedef struct candidate {
@@ -487,15 +488,17 @@ static int compete(estimation *e, float floor, const int kept[])
       dcv_blind_centre(own->k, e->size);
       dcv_whittle w;
       dcv_whittle_open(&w, &e->spectrum, e->gray, finest->width, finest->height, e->variance, e->white ? 8.0 : SOFT_HIGHEST, work.x);
+      const double unblurred = dcv_whittle_cost(&w, e->candidates[DELTA].k, e->size, DCV_WHITTLE_STEPS);
       const double likely = dcv_whittle_cost(&w, own->k, e->size, DCV_WHITTLE_STEPS);
-      own->cost = WHITTLE * likely;
+      const double most = e->white ? fmin(likely + NEAR, unblurred) : likely + NEAR;
+      own->cost = likely < most ? WHITTLE * likely : HUGE_VAL;
       for(int f = 0; f < DCV_FAMILIES && !stopped(e); f++)
       {
         candidate *const member = &e->candidates[FAMILY + f];
-        member->cost = WHITTLE * dcv_family_fit(&w, f, own->k, e->size, likely + NEAR, member->k);
+        member->cost = WHITTLE * dcv_family_fit(&w, f, own->k, e->size, most, member->k);
         float radius = 0.0f;
         dcv_psf_radius(&(dcv_psf){ member->k, e->size, 1 }, &radius);
-        e->fits[f] = member->cost < WHITTLE * (likely + NEAR) && (e->white || (radius > SEEN && member->cost < WHITTLE * (likely - LEAD)));
+        e->fits[f] = member->cost < WHITTLE * most && (e->white || (radius > SEEN && member->cost < WHITTLE * (likely - LEAD)));
         rivals = rivals || e->fits[f];
       }
     }
@@ -662,10 +665,11 @@ static dcv_status estimate(estimation *e, const dcv_params *params, const dcv_im
   if(e->stop) return DCV_ERROR_CANCELLED;
 
   int best = start;
+  if(!e->white && e->candidates[FAMILY + DCV_FAMILY_GAUSSIAN].energy > e->candidates[start].energy + DEARER) e->fits[DCV_FAMILY_GAUSSIAN] = false;
   for(int f = 0; f < DCV_FAMILIES; f++)
     if(e->fits[f] && e->candidates[FAMILY + f].cost <= e->candidates[best].cost) best = FAMILY + f;
   const double gain = e->candidates[DELTA].energy - e->candidates[best].energy;
-  if(scale == 0.0 || is_sharp(e, best) || (!e->white && is_sharp(e, start))) best = DELTA;
+  if(scale == 0.0 || e->candidates[best].cost == HUGE_VAL || is_sharp(e, best) || (!e->white && is_sharp(e, start))) best = DELTA;
   float found[3][DCV_BLIND_VALUES];
   for(int c = 0; c < psf->channels; c++) memcpy(found[c], e->candidates[best].k, sizeof(*found));
   for(int c = 0; c < psf->channels && psf->channels == 3 && best != DELTA; c++)

@@ -214,7 +214,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("add(fft, x, work->a)", "add(fft, y, work->a)"),
         ("power[j] += h * h", "power[j] = h * h"),
     ]),
-    "c_src/solve/estimate.c": ("test_blind.py -k 'whole or family or grow or softness or colour'", [
+    "c_src/solve/estimate.c": ("test_blind.py -k 'whole or family or grow or softness or colour or gaussian_is or less_likely'", [
         ("c[0] - 2.0f * c[d]", "c[0] + 2.0f * c[d]"),
         ("OWN_NOISE * OWN_NOISE * power[0]", "-OWN_NOISE * OWN_NOISE * power[0]"),
         ("chroma(p[0], p[1], p[2]", "chroma(p[0], p[1], -p[2]"),
@@ -224,6 +224,8 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("e->candidates[FAMILY + f].cost <=", "e->candidates[FAMILY + f].cost >="),
         ("e->candidates[DELTA].energy - e->candidates[best].energy", "e->candidates[DELTA].energy + e->candidates[best].energy"),
         ("radius < SOFT", "radius > SOFT"),
+        ("fmin(likely + NEAR, unblurred)", "fmax(likely + NEAR, unblurred)"),
+        ("energy + DEARER", "energy + 1e9"),
         ("gain < (radius", "gain > (radius"),
         ("within < 1.0 - PRESS", "within < 1.0 + PRESS"),
         ("DCV_MIN(2 * size + 1, largest)", "DCV_MIN(2 * size - 1, largest)"),

@@ -346,6 +346,26 @@ def test_a_family_wins() -> None:
     assert np.abs(data - k).max() < 0.1 * k.max()
 
 
+def test_a_gaussian_is_not_taken_for_processing() -> None:
+    """A grey window: the spectrum alone would take the Gaussian, of which the energy is far higher; the free PSF is nearer to the truth."""
+    y = scipy.signal.fftconvolve(scene(118, 128, 33), arc(9), "valid")
+    y = (y + 0.04 * np.random.default_rng(33).normal(size=y.shape)).astype(np.float32)
+    data = estimate(y, 9)[0]
+    np.testing.assert_allclose(data, blind.estimate(y.astype(np.float64), 9, largest=9, size_of=fast_size).psf, atol=1e-4)
+    assert correlation(data, arc(9)) > 0.77  # 0.73 by the spectrum alone
+
+
+def test_what_is_less_likely_than_no_blur_is_none() -> None:
+    """Colour with white noise, hardly soft: the free PSF gains 0.16 energy, but the spectrum is likelier without it."""
+    x = np.stack([scene(116, 126, 1) + 0.3 * scene(116, 126, seed) for seed in (2, 3, 4)], -1)
+    y = scipy.signal.fftconvolve(x, blind.draw("gaussian", np.log([0.68, 0.68, 1]), 7)[..., None], "valid", axes=(0, 1))
+    y = (y + 0.05 * np.random.default_rng(1).normal(size=y.shape)).astype(np.float32)
+    assert blind.load(y.astype(np.float64), None).white
+    delta = blind.padded(np.ones((1, 1)), 15)
+    assert np.array_equal(estimate(y, 15)[0], delta)
+    assert np.array_equal(blind.estimate(y.astype(np.float64), 15, largest=15, size_of=fast_size).psf, delta)
+
+
 @pytest.mark.parametrize(("sigma", "sharp"), [(0.5, True), (0.8, False)])
 def test_softness_of_half_a_pixel_is_no_blur(sigma: float, sharp: bool) -> None:
     y = scipy.signal.fftconvolve(scene(118, 128), blind.draw("gaussian", np.log([sigma, sigma, 1]), 9), "valid")
