@@ -306,9 +306,11 @@ static dcv_status resolve(dcv_params *params, const dcv_image *in, const dcv_psf
   DCV_TRY(dcv_psf_validate(psf));
   DCV_TRY(dcv_image_check(in, params->channels));
   float noise = params->noise * fminf(params->scale, 1.0f), gradient = params->gradient / params->scale, edge = 0.0f; /* of this picture */
-  if(noise == 0.0f) DCV_TRY(dcv_noise_level(in, params->channels, &noise));
+  dcv_processing processing = { 0 };
+  if(noise == 0.0f) DCV_TRY(dcv_noise_level(in, params->channels, &noise, &processing));
   if(gradient == 0.0f) DCV_TRY(dcv_noise_gradient(in, params->channels, noise, params->saturation > 0.0f ? params->saturation : INFINITY,
                                                  DCV_MAX(psf->size, 8), &gradient, &edge));
+  noise = dcv_noise_with_processing(noise, processing, gradient, params->channels);
   dcv_params found = *params;
   if(params->noise == 0.0f) found.noise = noise / fminf(params->scale, 1.0f);
   if(params->gradient == 0.0f) found.gradient = gradient * params->scale;

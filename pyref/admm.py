@@ -71,7 +71,7 @@ def parameters(y, psf, sigma=None, priority=0.0, iterations=ITERATIONS, white=No
     ----------
     y : (M, N) or (M, N, C) array, scene-linear, non-finite where unknown
     psf : (n, n) or (n, n, C), sum 1
-    sigma : float, standard deviation of the noise; estimated if None
+    sigma : float, standard deviation of the noise; estimated if None, with the error of processing (`noise.with_processing`)
     priority : float in [-1, 1], from denoise to deblur; below 0 its square is the share of the blur left in
     white : clipping level, None if nothing is clipped
     """
@@ -79,14 +79,15 @@ def parameters(y, psf, sigma=None, priority=0.0, iterations=ITERATIONS, white=No
     y = y[..., None] if y.ndim == 2 else y
     if not -1 <= priority <= 1:
         raise ValueError("priority must lie in [-1, 1]")
-    sigma = noise.estimate(y) if sigma is None else float(sigma)
+    sigma, processed = noise.estimate(y) if sigma is None else (float(sigma), (0.0, 0.0))
     sigma = max(sigma, 1e-6)
     white, side = np.inf if white is None else white, max(np.shape(psf)[0], 8)
     scale = noise.gradient_scale(y, sigma, side, white)
+    edge = noise.edge_scale(y, sigma, scale, side, white)
+    sigma = noise.with_processing(sigma, processed, scale, y.shape[2])
     energy = float(np.mean(np.sum(np.square(psf), axis=(0, 1))))
     strength = LAM_CHANNELS if np.ndim(psf) == 3 and psf.shape[2] > 1 else LAM
     lam = strength * energy ** (-1 / 3) * np.sqrt(sigma * scale) / sigma**2 * (DENOISE if priority < 0 else DEBLUR) ** priority
-    edge = noise.edge_scale(y, sigma, scale, side, white)
     return Parameters(sigma, scale, float(lam), RHO / max(scale, edge / EDGE), iterations, min(priority, 0.0) ** 2, edge)
 
 

@@ -8,6 +8,11 @@ QUANTILE = 0.1
 UNIT = 0.7135
 FLOOR = 0.003
 COLOUR = 1.4
+SOFTER, SOFT = 1.3, 1.7   # chroma noise at step 2 over step 1: where processing begins to count, and counts whole
+ERROR = 1 / 4             # of processing, in root mean squares of the gradient
+CODED = 8                 # side of a coder's blocks, px
+SEEN, CLEAR = 1.1, 1.2    # differences at their borders over those elsewhere: where blocks begin to count, and count whole
+STEP = 0.4                # error of the coder, in differences at the borders
 
 
 def high_pass(y, step=1):
@@ -75,8 +80,8 @@ def estimate_channel(y, step=1, brightness=None):
     return float(np.sqrt(envelope(np.maximum([level[g].mean() for g in smoothest], 0), variance, max(level.mean(), 0))))
 
 
-def estimate_channels(y):
-    """Noise of each channel of a picture (M, N, C) in the band that restoration amplifies: (C,).
+def measure(y):
+    """Noise of each channel of a picture (M, N, C) in the band that restoration amplifies, (C,), and the share in [0, 1] in which it counts as processed.
 
     s_1, s_2: `estimate_channel` at steps 1 and 2, and their root mean square over channels. White noise gives s_1 = s_2. Noise that
     went through demosaicing, resizing or a coder lacks the highest frequencies, s_2 > s_1; it is extrapolated 1.4 octaves down:
@@ -85,27 +90,65 @@ def estimate_channels(y):
 
     Fine texture, too, is stronger at step 2, but hardly in the two chroma channels (R - B) / sqrt 2, (R - 2 G + B) / sqrt 6, where it cancels: q_1, q_2 are
     the same of those, by the mean of the three channels as brightness, for three channels that are not grey.
+
+    The share rises from 0 at q_2 / q_1 = 1.3, which white noise hardly reaches, to 1 at 1.7; 0 without chroma.
     """
     s1, s2 = (np.array([estimate_channel(y[..., c], step) for c in range(y.shape[2])]) for step in (1, 2))
     power1, power2 = np.mean(s1**2), np.mean(s2**2)
     if power1 == 0:
-        return s1
-    ratio = np.sqrt(power2 / power1)
+        return s1, 0.0
+    ratio, share = np.sqrt(power2 / power1), 0.0
     if y.shape[2] == 3:
         chroma = (y[..., 0] - y[..., 2]) / np.sqrt(2), (y[..., 0] - 2 * y[..., 1] + y[..., 2]) / np.sqrt(6)
         q1, q2 = (np.mean([estimate_channel(a, step, y.mean(axis=2)) ** 2 for a in chroma]) for step in (1, 2))
-        ratio = min(ratio, max(q2 / q1, 1)) if q1 > 0 else ratio
-    return s1 * max(ratio, 1) ** COLOUR
+        if q1 > 0:
+            ratio = min(ratio, max(q2 / q1, 1))
+            share = float(np.clip((np.sqrt(q2 / q1) - SOFTER) / (SOFT - SOFTER), 0, 1))
+    return s1 * max(ratio, 1) ** COLOUR, share
+
+
+def blocking(y):
+    """Standard deviation of the error of a coder with blocks of 8 x 8 (JPEG) in a picture (M, N, C), by their borders; 0 where they are not seen.
+
+    Third differences |[-1 3 -3 1]| of the mean of the channels, along columns and along rows; a_j: their mean over the places j, j + 8, j + 16 ... The largest,
+    a_b, is at the borders, those of the five places more than one away are inside:
+
+        0.4 sqrt(mean over both directions of a_b^2 - mean a_inside^2) clip((min a_b / max a_inside - 1.1) / 0.1, 0, 1)
+
+    In pictures that were not coded the ratio stays below 1.04 at 280 px, below 1.1 at 64 px; less says nothing. The error of JPEG of quality 75 to 95 is 0.38
+    to 0.53 times the root (measured on blurred pictures).
+    """
+    if min(y.shape[:2]) < 8 * CODED:
+        return 0.0
+    mean, power, ratio = y.mean(axis=2), [], []
+    for plane in (mean, mean.T):
+        d = np.abs(plane[3:] - 3 * plane[2:-1] + 3 * plane[1:-2] - plane[:-3])
+        place = np.array([np.nanmean(np.where(np.isfinite(d[j::CODED]), d[j::CODED], np.nan)) if np.isfinite(d[j::CODED]).any() else 0 for j in range(CODED)])
+        border = int(place.argmax())
+        inside = np.roll(place, -border)[2:-1]
+        power.append(max(place[border] ** 2 - np.mean(inside**2), 0))
+        ratio.append(place[border] / inside.max() if inside.max() > 0 else 0)
+    return float(STEP * np.sqrt(np.mean(power)) * np.clip((min(ratio) - SEEN) / (CLEAR - SEEN), 0, 1))
 
 
 def estimate(y):
-    """Noise level of a picture (M, N, C): root mean square of `estimate_channels`.
+    """Noise level of a picture (M, N, C), root mean square over the channels of `measure`; and (share, blocking) for `with_processing`.
 
     It is not below 0.003 of the picture's root mean square, about the rounding error of 8-bit sRGB at mid grey.
     """
     finite = y[np.isfinite(y)]
     floor = FLOOR * np.sqrt(np.mean(finite**2)) if finite.size else 0.0
-    return float(max(np.sqrt(np.mean(estimate_channels(y) ** 2)), floor))
+    noise, share = measure(y)
+    return float(max(np.sqrt(np.mean(noise**2)), floor)), (share, blocking(y))
+
+
+def with_processing(sigma, processing, gradient, channels):
+    """Noise level with the error of demosaicing and coding, which lies where the picture changes and so escapes the smoothest parts:
+
+        sqrt(sigma^2 + max(share (g / 4)^2, blocking^2)),  g = gradient / sqrt(2 C), the root mean square of the differences between neighbours.
+    """
+    share, coded = processing
+    return float(np.sqrt(sigma**2 + max(share * ERROR**2 * gradient**2 / (2 * channels), coded**2)))
 
 
 def lamps(y, side, white=np.inf):

@@ -191,7 +191,7 @@ def pam_estimate(y: np.ndarray, start: np.ndarray, rounds: int, coarse_to_fine: 
     """PSF by pam's two halves in turns on the grey picture y, from `start`; coarse to fine the start of the coarsest scale is uniform."""
     from tests.parity import _ops
 
-    e = pam.SMOOTH * noise.gradient_scale(y[..., None], noise.estimate(y[..., None]), 8)
+    e = pam.SMOOTH * noise.gradient_scale(y[..., None], noise.estimate(y[..., None])[0], 8)
     if not coarse_to_fine:
         return _ops.pam_blind(y, start, PAM_LAM, e, rounds)
     levels = pyramid.schedule(start.shape[0])

@@ -7,11 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK = 16, GROUPS = 8, MOST = 5 }; /* MOST: three channels and two chromas */
+enum { BLOCK = 16, GROUPS = 8, MOST = 5, CODED = 8 }; /* MOST: three channels and two chromas; CODED: side of a coder's blocks */
 #define QUANTILE 0.1
 #define UNIT 0.7135
 #define FLOOR 0.003
 #define OCTAVES 1.4
+#define SOFTER 1.3
+#define SOFT 1.7
+#define ERROR 0.25
+#define SEEN 1.1
+#define CLEAR 1.2
+#define STEP 0.4
 
 static float at(const dcv_image *in, int x, int y, int c)
 {
@@ -211,7 +217,7 @@ static bool any_finite(const dcv_image *in, int channels)
   return false;
 }
 
-dcv_status dcv_noise_estimate(const dcv_image *in, int channels, float *sigma)
+static dcv_status measure_all(const dcv_image *in, int channels, float *sigma, float *share)
 {
   if(!sigma || channels < 1 || channels > 3) return DCV_ERROR_ARGUMENT;
   DCV_TRY(dcv_image_check(in, channels));
@@ -222,16 +228,97 @@ dcv_status dcv_noise_estimate(const dcv_image *in, int channels, float *sigma)
   if(!any_finite(in, channels)) return DCV_ERROR_DATA;
   double ratio = fine_square > 0.0 ? sqrt(coarse_square / fine_square) : 1.0;
   const double chroma = channels == 3 ? fine[3] * fine[3] + fine[4] * fine[4] : 0.0;
-  if(chroma > 0.0) ratio = fmin(ratio, fmax((coarse[3] * coarse[3] + coarse[4] * coarse[4]) / chroma, 1.0));
+  *share = 0.0f;
+  if(fine_square > 0.0 && chroma > 0.0)
+  {
+    const double softer = (coarse[3] * coarse[3] + coarse[4] * coarse[4]) / chroma;
+    ratio = fmin(ratio, fmax(softer, 1.0));
+    *share = (float)fmin(fmax((sqrt(softer) - SOFTER) / (SOFT - SOFTER), 0.0), 1.0);
+  }
   const double more = pow(fmax(ratio, 1.0), OCTAVES);
   for(int c = 0; c < channels; c++) sigma[c] = (float)(more * fine[c]);
   return DCV_OK;
 }
 
-dcv_status dcv_noise_level(const dcv_image *in, int channels, float *sigma)
+dcv_status dcv_noise_estimate(const dcv_image *in, int channels, float *sigma)
+{
+  float share;
+  return measure_all(in, channels, sigma, &share);
+}
+
+static double mean_of(const dcv_image *in, int channels, int x, int y)
+{
+  double sum = 0.0;
+  for(int c = 0; c < channels; c++) sum += at(in, x, y, c);
+  return sum / channels;
+}
+
+/* Of one axis: power a_b^2 - mean a_inside^2 and ratio a_b / max a_inside. */
+static void at_borders(const double *sum, const double *count, double *power, double *ratio)
+{
+  double place[CODED], inside = 0.0, most = 0.0;
+  int border = 0;
+  for(int j = 0; j < CODED; j++)
+  {
+    place[j] = count[j] > 0.0 ? sum[j] / count[j] : 0.0;
+    if(place[j] > place[border]) border = j;
+  }
+  for(int j = 2; j < CODED - 1; j++)
+  {
+    const double a = place[(border + j) % CODED];
+    inside += a * a / (CODED - 3), most = fmax(most, a);
+  }
+  *power = fmax(place[border] * place[border] - inside, 0.0);
+  *ratio = most > 0.0 ? place[border] / most : 0.0;
+}
+
+static dcv_status measure_blocking(const dcv_image *in, int channels, float *blocking)
+{
+  enum { ALONG_SUM, ALONG_COUNT = CODED, ACROSS_SUM = 2 * CODED, ACROSS_COUNT, SUMS };
+  *blocking = 0.0f;
+  if(DCV_MIN(in->width, in->height) < 8 * CODED) return DCV_OK;
+  double *const rows = dcv_alloc(sizeof(double) * SUMS * in->height);
+  if(!rows) return DCV_ERROR_MEMORY;
+#pragma omp parallel for schedule(static)
+  for(int y = 0; y < in->height; y++)
+  {
+    double *const row = rows + SUMS * y;
+    memset(row, 0, sizeof(double) * SUMS);
+    double a = mean_of(in, channels, 0, y), b = mean_of(in, channels, 1, y), c = mean_of(in, channels, 2, y);
+    for(int x = 0; x < in->width; x++)
+    {
+      if(x + 3 < in->width)
+      {
+        const double d = mean_of(in, channels, x + 3, y), along = fabs(d - 3.0 * c + 3.0 * b - a);
+        if(isfinite(along)) row[ALONG_SUM + x % CODED] += along, row[ALONG_COUNT + x % CODED] += 1.0;
+        a = b, b = c, c = d;
+      }
+      if(y + 3 >= in->height) continue;
+      const double across = fabs(mean_of(in, channels, x, y + 3) - 3.0 * mean_of(in, channels, x, y + 2) + 3.0 * mean_of(in, channels, x, y + 1)
+                                 - mean_of(in, channels, x, y));
+      if(isfinite(across)) row[ACROSS_SUM] += across, row[ACROSS_COUNT] += 1.0;
+    }
+  }
+  double along[2 * CODED] = { 0.0 }, across[2 * CODED] = { 0.0 };
+  for(int y = 0; y < in->height; y++)
+  {
+    const double *const row = rows + SUMS * y;
+    for(int i = 0; i < 2 * CODED; i++) along[i] += row[i];
+    across[y % CODED] += row[ACROSS_SUM], across[CODED + y % CODED] += row[ACROSS_COUNT];
+  }
+  dcv_release(rows);
+  double power[2], ratio[2];
+  at_borders(along, along + CODED, &power[0], &ratio[0]);
+  at_borders(across, across + CODED, &power[1], &ratio[1]);
+  *blocking = (float)(STEP * sqrt(0.5 * (power[0] + power[1])) * fmin(fmax((fmin(ratio[0], ratio[1]) - SEEN) / (CLEAR - SEEN), 0.0), 1.0));
+  return DCV_OK;
+}
+
+dcv_status dcv_noise_level(const dcv_image *in, int channels, float *sigma, dcv_processing *processing)
 {
   float own[3];
-  DCV_TRY(dcv_noise_estimate(in, channels, own));
+  DCV_TRY(measure_all(in, channels, own, &processing->share));
+  DCV_TRY(measure_blocking(in, channels, &processing->blocking));
   double square = 0.0, power = 0.0;
   long count = 0;
   for(int c = 0; c < channels; c++) square += (double)own[c] * own[c] / channels;
@@ -255,6 +342,12 @@ dcv_status dcv_noise_level(const dcv_image *in, int channels, float *sigma)
   if(count == 0) return DCV_ERROR_DATA;
   *sigma = (float)fmax(fmax(sqrt(square), FLOOR * sqrt(power / count)), 1e-6);
   return DCV_OK;
+}
+
+float dcv_noise_with_processing(float sigma, dcv_processing processing, float gradient, int channels)
+{
+  const double slope = ERROR * gradient, coded = processing.blocking;
+  return (float)sqrt((double)sigma * sigma + fmax(processing.share * slope * slope / (2 * channels), coded * coded));
 }
 
 static float unclipped(const dcv_image *in, int x, int y, int c, float white)

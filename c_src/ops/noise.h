@@ -12,6 +12,12 @@
  *             a coder lacks the highest frequencies, s_2 > s_1, and is extrapolated 1.4 octaves down: sigma = s_1 max(r, 1)^1.4 with
  *             r = min(s_2 / s_1, max(q_2 / q_1, 1)^2). Fine texture, too, is stronger at step 2, but hardly in the two chroma channels (R - B) / sqrt 2,
  *             (R - 2 G + B) / sqrt 6, where it cancels: q_1, q_2 are the same of those, by the channels' mean brightness, unless the picture is grey.
+ *   share     in which noise counts as processed: from 0 at q_2 / q_1 = 1.3, which white noise hardly reaches, to 1 at 1.7; 0 without chroma.
+ *   blocking  standard deviation of the error of a coder with blocks of 8 x 8 (JPEG), by their borders. Third differences |[-1 3 -3 1]| of the mean of the
+ *             channels, along both axes; a_j: their mean over the places j, j + 8, j + 16 ... The largest, a_b, is at the borders, those of the five places more
+ *             than one away are inside:  0.4 sqrt(mean over both axes of a_b^2 - mean a_inside^2) clip((min a_b / max a_inside - 1.1) / 0.1, 0, 1).
+ *   both      errors of demosaicing and coding lie where the picture changes and so escape the smoothest parts:
+ *             sigma^2 + max(share (g / 4)^2, blocking^2), g = G / sqrt(2 C), the root mean square of the differences between neighbours.
  *   gradient  G^2 = mean over pixels of |grad y|^2 (all channels, both directions) - 4 C sigma^2, at least sigma^2. Left out: differences with values at or
  *             above `white` (INFINITY: none), and those from a pixel of a block of side x side pixels of which more than a sixteenth is so bright, or of its
  *             eight neighbours (unless that were more than 3/4 of all blocks): lamps are hidden from the restoration (ops/highlight), their slopes would stand
@@ -24,9 +30,15 @@
 
 #include "base/base.h"
 
+typedef struct dcv_processing {
+  float share, blocking;
+} dcv_processing;
+
 /* Root mean square over the channels of dcv_noise_estimate, not below 0.003 of the picture's root mean square (the rounding of 8 bits
  * of sRGB at mid grey), nor 1e-6. DATA without a finite value. */
-dcv_status dcv_noise_level(const dcv_image *in, int channels, float *sigma);
+dcv_status dcv_noise_level(const dcv_image *in, int channels, float *sigma, dcv_processing *processing);
+
+float dcv_noise_with_processing(float sigma, dcv_processing processing, float gradient, int channels);
 
 dcv_status dcv_noise_gradient(const dcv_image *in, int channels, float sigma, float white, int side, float *gradient, float *edge);
 

@@ -245,11 +245,12 @@ def test_noise(shape, sigma, texture):
     y += np.float32(texture) * (np.sin(np.arange(shape[0])[:, None]) * np.sin(1.1 * np.arange(shape[1])))[..., None]  # without colour
     lib, ffi = _ops.load().lib, _ops.load().ffi
     image, _kept = _ops.image_struct(y)
-    each, level, gradient, edge = ffi.new("float[3]"), ffi.new("float *"), ffi.new("float *"), ffi.new("float *")
+    each, processing, level, gradient, edge = ffi.new("float[3]"), ffi.new("dcv_processing *"), *(ffi.new("float *") for _ in range(3))
     assert lib.dcv_noise_estimate(image, 3, each) == 0
-    compare("noise", list(each), noise.estimate_channels(exact(y)))
-    assert lib.dcv_noise_level(image, 3, level) == 0
-    compare("noise", level[0], noise.estimate(exact(y)))
+    compare("noise", list(each), noise.measure(exact(y))[0])
+    assert lib.dcv_noise_level(image, 3, level, processing) == 0
+    expected, shares = noise.estimate(exact(y))
+    compare("noise", (level[0], processing.share, processing.blocking), (expected, *shares))
     for white in (np.inf, 0.7):
         assert lib.dcv_noise_gradient(image, 3, sigma / 2, white, 9, gradient, edge) == 0
         expected = noise.gradient_scale(exact(y), np.float32(sigma / 2), 9, np.float32(white))
