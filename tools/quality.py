@@ -153,6 +153,29 @@ def known(bench: Bench, _keep: Keep) -> Figures:
     return {f"known: {name}, {column}": float(value) for name, row in rows.items() for column, value in zip(columns, row, strict=True)}
 
 
+def processed(bench: Bench, _keep: Keep) -> Figures:
+    """Pictures that came through a Bayer filter or JPEG: gain with the true PSF, the smallest one, how many are below the input."""
+    ways: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        "JPEG 80, 4:4:4": lambda y: scenes.coded(y, 80, 0),
+        "JPEG 95, 4:2:0": lambda y: scenes.coded(y, 95),
+        "demosaiced": scenes.demosaiced,
+        "demosaiced, JPEG 90, 4:2:2": lambda y: scenes.coded(scenes.demosaiced(y), 90, 1),
+    }
+    figures: Figures = {}
+    for way, process in ways.items():
+        gains = []
+        for p, psf in enumerate(bench.psfs.values()):
+            for s, sigma in enumerate(bench.sigmas):
+                for i, clean in enumerate(bench.sharps.values()):
+                    y, truth = known_scene(clean, psf, sigma, 100 * p + 10 * s + i, bench.side)
+                    y, frame = process(y), psf.shape[0] // 2
+                    gains.append(scenes.psnr(restore(y, psf), truth, frame) - scenes.psnr(y, truth, frame))
+        figures[f"processed: {way}_gain"] = float(np.mean(gains))
+        figures[f"processed: {way}, least_gain"] = float(min(gains))
+        figures[f"processed: {way}, below the input_error"] = float(np.mean(np.less(gains, 0)))
+    return figures
+
+
 def solvers(bench: Bench, _keep: Keep) -> Figures:
     """Every solver with what it does by default: PSNR of the whole picture, without 16 px at the frame, and of those 16 px."""
     figures: Figures = {}
@@ -601,7 +624,7 @@ def shot_noise(bench: Bench, keep: Keep) -> Figures:
 
 
 GROUPS: list[Callable[[Bench, Keep], Figures]] = [non_blind, frame, highlights, rings, shot_noise, awkward, text, sharp_in, priority]
-SLOW: list[Callable[[Bench, Keep], Figures]] = [lamps, lamps_in_pictures, grid, blind, sharp, known, solvers]
+SLOW: list[Callable[[Bench, Keep], Figures]] = [lamps, lamps_in_pictures, grid, blind, sharp, known, processed, solvers]
 
 
 def measure(bench: Bench, slow: bool, keep: Keep = lambda _n, _p: None, only: tuple[str, ...] = ()) -> Figures:

@@ -7,9 +7,11 @@ boundary it could guess.
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import scipy.ndimage
 import scipy.signal
 import skimage.data
@@ -101,6 +103,24 @@ def composite(sharp: np.ndarray, psf: np.ndarray, sigma: float, seed: int, mask:
     soft = np.stack([scipy.ndimage.convolve(sharp[:, :, c].astype(np.float64), psf, mode="reflect") for c in range(3)], axis=-1)
     picture = np.where(subject[..., None], soft, sharp) + sigma * np.random.default_rng(seed).normal(size=sharp.shape)
     return picture.astype(np.float32), sharp, subject
+
+
+def coded(picture: np.ndarray, quality: int, subsampling: int = 2) -> np.ndarray:
+    """As JPEG gives it back; chroma subsampling as Pillow counts: 0 is 4:4:4, 1 is 4:2:2, 2 is 4:2:0."""
+    memory = io.BytesIO()
+    codes = np.round(255 * dcv.to_srgb(np.clip(picture, 0, 1))).astype(np.uint8)
+    PIL.Image.fromarray(codes).save(memory, "JPEG", quality=quality, subsampling=subsampling)
+    return dcv.from_srgb(np.asarray(PIL.Image.open(memory)))
+
+
+def demosaiced(picture: np.ndarray) -> np.ndarray:
+    """As a sensor behind a Bayer filter sees it, green and the differences from it interpolated linearly."""
+    height, width = picture.shape[:2]
+    rows, columns = np.arange(height)[:, None] % 2, np.arange(width) % 2
+    cross, square = np.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]]) / 4, np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]]) / 4
+    green = scipy.ndimage.convolve(picture[:, :, 1] * (rows != columns), cross, mode="mirror")
+    red, blue = (green + scipy.ndimage.convolve((picture[:, :, 2 * i] - green) * ((rows == i) & (columns == i)), square, mode="mirror") for i in (0, 1))
+    return np.stack([red, green, blue], axis=-1).astype(np.float32)
 
 
 def crop(sharp: np.ndarray, side: int) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 
 from pyref import admm, boundary, fft, highlight, mm, noise, psf, solver, tv
 from pyref.whiteness import whiteness
@@ -232,6 +233,30 @@ def test_tv_shrink(channels, shape, magnitude, seed):
     s = tv.shrink_factor(v, rho)
     compare("tv shrink u", d.stack(ku), np.moveaxis((1 - s) * v / growth, 0, -1).reshape(*shape, 2 * channels), np.abs(v).max())
     compare("tv shrink x", d.stack(kx), tv.gradient_adjoint(weights * (2 * s - 1) * v), 8 * np.abs(v).max())
+
+
+@pytest.mark.parametrize(("shape", "channels"), [((64, 64), 3), ((203, 131), 3), ((150, 97), 1), ((63, 200), 3)])
+@pytest.mark.parametrize("step", [0, 0.0012, 0.01])
+@pytest.mark.parametrize("softness", [0, 0.6])
+def test_processing(shape, channels, step, softness):
+    """Errors of a coder's blocks, at any place; noise that went through a filter; holes."""
+    rng = np.random.default_rng(6)
+    blocks = np.kron(rng.normal(0, step, (40, 40)), np.ones((8, 8)))[3 : 3 + shape[0], 5 : 5 + shape[1]]
+    noise_part = gaussian_filter(rng.normal(0, 0.005, (*shape, channels)), (softness, softness, 0))
+    y = (np.linspace(0.2, 0.8, shape[1])[None, :, None] + blocks[..., None] + noise_part).astype(np.float32)
+    y[10:12, 20:30] = np.nan
+    lib, ffi = _ops.load().lib, _ops.load().ffi
+    image, _kept = _ops.image_struct(y)
+    level, processing = ffi.new("float *"), ffi.new("dcv_processing *")
+    assert lib.dcv_noise_level(image, channels, level, processing) == 0
+    expected, (share, blocking) = noise.estimate(exact(y))
+    compare("noise", (level[0], processing.share, processing.blocking), (expected, share, blocking))
+    compare("noise", lib.dcv_noise_with_processing(0.01, processing[0], 0.1, channels), noise.with_processing(0.01, (share, blocking), 0.1, channels))
+    assert (share > 0) == (softness > 0 and channels == 3)
+    if step == 0 or min(shape) < 64:
+        assert blocking == 0
+    elif step == 0.01:
+        assert 0.3 * step < blocking < 1.5 * step
 
 
 @pytest.mark.parametrize("shape", [(40, 40), (67, 45), (3, 3), (200, 131)])
