@@ -79,7 +79,7 @@ GAMMA = 2.0         # weight of ||k||^2
 NNLS_STEPS = 20
 SHARP = 0.02        # energy a PSF must gain on the delta to count
 NARROW, SHARP_NARROW = 1.0, 0.06  # the same for a narrower one (px, psf.radius)
-SOFT = 0.95         # px, the same: one up to here is the picture's own softness
+SOFT, SOFT_MEMBER = 0.85, 0.95  # px, the same: one up to here is the picture's own softness; a member of a family, which leaves no mark in the spectrum
 CONFIDENCE = np.array([0.37, 8.06, 3.31, 0.81])  # see confidence()
 LOG_NOISE = (-5.5, -2.5)  # range of the noise it was fitted on
 PRUNE = 0.03        # of the peak: smaller values of the PSF are noise
@@ -297,9 +297,9 @@ def least(noise: float, scale: float) -> float:
     return max(LAM_FINE, LAM_NOISE * (noise * scale) ** 2)
 
 
-def is_sharp(gain: float, radius: float) -> bool:
+def is_sharp(gain: float, radius: float, soft: float = SOFT) -> bool:
     """A PSF of this radius that gains so much energy on the delta is no blur to remove: on doubt nothing is done."""
-    return radius < SOFT or gain < (SHARP_NARROW if radius < NARROW else SHARP)
+    return radius < soft or gain < (SHARP_NARROW if radius < NARROW else SHARP)
 
 
 def polish(level: Scale, k: np.ndarray, lam: float) -> np.ndarray:
@@ -566,7 +566,7 @@ def estimate(y: np.ndarray, size: int, *, largest: int = 33, per_channel: bool =
         return Estimate(np.stack([delta] * 3, -1) if per_channel else delta, 0.0, noise, best.log)
     _, best_psf, _ = min(candidates, key=lambda candidate: WHITTLE * candidate[0] + candidate[2])
     gains = [finest.energy(delta) - finest.energy(found) for found in (best_psf, k)]
-    if is_sharp(gains[0], psf.radius(best_psf)) or (not window.white and is_sharp(gains[1], psf.radius(k))):
+    if is_sharp(gains[0], psf.radius(best_psf), SOFT if best_psf is k else SOFT_MEMBER) or (not window.white and is_sharp(gains[1], psf.radius(k))):
         return Estimate(np.stack([delta] * 3, -1) if per_channel else delta, 0.0, noise, best.log)
     sure = confidence(gains[0], agreement(best_psf, others[0].k), variance)
     if per_channel:

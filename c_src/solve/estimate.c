@@ -34,7 +34,8 @@
 #define SHARP 0.02        /* energy a PSF must gain on the delta to count, */
 #define SHARP_NARROW 0.06 /* one narrower than NARROW */
 #define NARROW 1.0        /* px, dcv_psf_radius */
-#define SOFT 0.95         /* px, the same: a PSF up to here is the picture's own softness */
+#define SOFT 0.85         /* px, the same: a PSF up to here is the picture's own softness, */
+#define SOFT_MEMBER 0.95  /* a member of a family, which leaves no mark in the spectrum, up to here */
 
 /* Starts: weight of the gradient count at the coarsest scale, and the support as a share of the PSF size. */
 static const struct { float lam; bool half; } STARTS[] = { { 0.3f, false }, { 0.1f, false }, { 0.01f, false }, { 0.1f, true } };
@@ -374,7 +375,8 @@ static bool is_sharp(const estimation *e, int index)
   const double gain = e->candidates[DELTA].energy - e->candidates[index].energy;
   float radius = 0.0f;
   dcv_psf_radius(&(dcv_psf){ (float *)e->candidates[index].k, e->size, 1 }, &radius);
-  return radius < SOFT || gain < (radius < NARROW ? SHARP_NARROW : SHARP);
+  const double soft = index < FAMILY ? SOFT : SOFT_MEMBER;
+  return radius < soft || gain < (radius < NARROW ? SHARP_NARROW : SHARP);
 }
 
 /* Probability that the PSF is good: that restoring with it gains at least 70 % of the decibels that the true PSF would. Logistic regression on the gain of

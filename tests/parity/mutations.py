@@ -223,7 +223,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("energy <= e->candidates[kept[1]].energy", "energy >= e->candidates[kept[1]].energy"),
         ("e->candidates[FAMILY + f].cost <=", "e->candidates[FAMILY + f].cost >="),
         ("e->candidates[DELTA].energy - e->candidates[best].energy", "e->candidates[DELTA].energy + e->candidates[best].energy"),
-        ("radius < SOFT", "radius > SOFT"),
+        ("radius < soft", "radius > soft"),
         ("fmin(likely + NEAR, unblurred)", "fmax(likely + NEAR, unblurred)"),
         ("energy + DEARER", "energy + 1e9"),
         ("gain < (radius", "gain > (radius"),
