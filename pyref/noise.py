@@ -143,9 +143,9 @@ def estimate(y):
 
 
 def with_processing(sigma, processing, gradient, channels):
-    """Noise level with the error of demosaicing and coding, which lies where the picture changes and so escapes the smoothest parts:
+    """Noise level with the error of demosaicing and coding, which lies where the picture changes and so escapes the smoothest parts.
 
-        sqrt(sigma^2 + max(share (g / 4)^2, blocking^2)),  g = gradient / sqrt(2 C), the root mean square of the differences between neighbours.
+    It is sqrt(sigma^2 + max(share (g / 4)^2, blocking^2)) with g = gradient / sqrt(2 C), the root mean square of the differences between neighbours.
     """
     share, coded = processing
     return float(np.sqrt(sigma**2 + max(share * ERROR**2 * gradient**2 / (2 * channels), coded**2)))
