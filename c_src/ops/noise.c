@@ -253,16 +253,23 @@ static double mean_of(const dcv_image *in, int channels, int x, int y)
   return sum / channels;
 }
 
-/* Of one axis: power a_b^2 - mean a_inside^2 and ratio a_b / max a_inside. */
-static void at_borders(const double *sum, const double *count, double *power, double *ratio)
+/* Of the values at first, first + step ... that are finite; work: room for `count`. */
+static double middle(const float *values, size_t count, size_t first, size_t step, float *work)
 {
-  double place[CODED], inside = 0.0, most = 0.0;
+  size_t n = 0;
+  for(size_t i = first; i < count; i += step)
+    if(isfinite(values[i])) work[n++] = values[i];
+  qsort(work, n, sizeof(float), ascending);
+  return n > 0 ? quantile(work, n, 0.5) : 0.0;
+}
+
+/* Of one direction: power a_b^2 - mean a_inside^2 and ratio a_b / max a_inside. */
+static void at_borders(const double *place, double *power, double *ratio)
+{
+  double inside = 0.0, most = 0.0;
   int border = 0;
-  for(int j = 0; j < CODED; j++)
-  {
-    place[j] = count[j] > 0.0 ? sum[j] / count[j] : 0.0;
+  for(int j = 1; j < CODED; j++)
     if(place[j] > place[border]) border = j;
-  }
   for(int j = 2; j < CODED - 1; j++)
   {
     const double a = place[(border + j) % CODED];
@@ -272,44 +279,45 @@ static void at_borders(const double *sum, const double *count, double *power, do
   *ratio = most > 0.0 ? place[border] / most : 0.0;
 }
 
+/* Means of a row's third differences: along it by place, and across it. */
+static void third_differences(const dcv_image *in, int channels, int y, float *along, float *across)
+{
+  double sum[CODED + 1] = { 0.0 }, count[CODED + 1] = { 0.0 };
+  double a = mean_of(in, channels, 0, y), b = mean_of(in, channels, 1, y), c = mean_of(in, channels, 2, y);
+  for(int x = 0; x + 3 < in->width; x++)
+  {
+    const double d = mean_of(in, channels, x + 3, y), t = fabs(d - 3.0 * c + 3.0 * b - a);
+    if(isfinite(t)) sum[x % CODED] += t, count[x % CODED] += 1.0;
+    a = b, b = c, c = d;
+  }
+  for(int x = 0; x < in->width && y + 3 < in->height; x++)
+  {
+    const double t = fabs(mean_of(in, channels, x, y + 3) - 3.0 * mean_of(in, channels, x, y + 2) + 3.0 * mean_of(in, channels, x, y + 1)
+                          - mean_of(in, channels, x, y));
+    if(isfinite(t)) sum[CODED] += t, count[CODED] += 1.0;
+  }
+  for(int j = 0; j < CODED; j++) along[j] = (float)(sum[j] / count[j]);
+  *across = (float)(sum[CODED] / count[CODED]);
+}
+
 static dcv_status measure_blocking(const dcv_image *in, int channels, float *blocking)
 {
-  enum { ALONG_SUM, ALONG_COUNT = CODED, ACROSS_SUM = 2 * CODED, ACROSS_COUNT, SUMS };
   *blocking = 0.0f;
-  if(DCV_MIN(in->width, in->height) < 8 * CODED) return DCV_OK;
-  double *const rows = dcv_alloc(sizeof(double) * SUMS * in->height);
-  if(!rows) return DCV_ERROR_MEMORY;
+  if(DCV_MIN(in->width, in->height) < 12 * CODED) return DCV_OK;
+  const size_t height = in->height;
+  float *const along = dcv_alloc_floats((CODED + 2) * height);
+  if(!along) return DCV_ERROR_MEMORY;
+  float *const across = along + CODED * height, *const work = across + height;
 #pragma omp parallel for schedule(static)
-  for(int y = 0; y < in->height; y++)
+  for(int y = 0; y < in->height; y++) third_differences(in, channels, y, along + (size_t)CODED * y, across + y);
+  double place[2][CODED], power[2], ratio[2];
+  for(int j = 0; j < CODED; j++)
   {
-    double *const row = rows + SUMS * y;
-    memset(row, 0, sizeof(double) * SUMS);
-    double a = mean_of(in, channels, 0, y), b = mean_of(in, channels, 1, y), c = mean_of(in, channels, 2, y);
-    for(int x = 0; x < in->width; x++)
-    {
-      if(x + 3 < in->width)
-      {
-        const double d = mean_of(in, channels, x + 3, y), along = fabs(d - 3.0 * c + 3.0 * b - a);
-        if(isfinite(along)) row[ALONG_SUM + x % CODED] += along, row[ALONG_COUNT + x % CODED] += 1.0;
-        a = b, b = c, c = d;
-      }
-      if(y + 3 >= in->height) continue;
-      const double across = fabs(mean_of(in, channels, x, y + 3) - 3.0 * mean_of(in, channels, x, y + 2) + 3.0 * mean_of(in, channels, x, y + 1)
-                                 - mean_of(in, channels, x, y));
-      if(isfinite(across)) row[ACROSS_SUM] += across, row[ACROSS_COUNT] += 1.0;
-    }
+    place[0][j] = middle(along, CODED * height, j, CODED, work);
+    place[1][j] = middle(across, height, j, CODED, work);
   }
-  double along[2 * CODED] = { 0.0 }, across[2 * CODED] = { 0.0 };
-  for(int y = 0; y < in->height; y++)
-  {
-    const double *const row = rows + SUMS * y;
-    for(int i = 0; i < 2 * CODED; i++) along[i] += row[i];
-    across[y % CODED] += row[ACROSS_SUM], across[CODED + y % CODED] += row[ACROSS_COUNT];
-  }
-  dcv_release(rows);
-  double power[2], ratio[2];
-  at_borders(along, along + CODED, &power[0], &ratio[0]);
-  at_borders(across, across + CODED, &power[1], &ratio[1]);
+  dcv_release(along);
+  for(int i = 0; i < 2; i++) at_borders(place[i], &power[i], &ratio[i]);
   *blocking = (float)(STEP * sqrt(0.5 * (power[0] + power[1])) * fmin(fmax((fmin(ratio[0], ratio[1]) - SEEN) / (CLEAR - SEEN), 0.0), 1.0));
   return DCV_OK;
 }

@@ -14,8 +14,9 @@
  *             (R - 2 G + B) / sqrt 6, where it cancels: q_1, q_2 are the same of those, by the channels' mean brightness, unless the picture is grey.
  *   share     in which noise counts as processed: from 0 at q_2 / q_1 = 1.3, which white noise hardly reaches, to 1 at 1.7; 0 without chroma.
  *   blocking  standard deviation of the error of a coder with blocks of 8 x 8 (JPEG), by their borders. Third differences |[-1 3 -3 1]| of the mean of the
- *             channels, along both axes; a_j: their mean over the places j, j + 8, j + 16 ... The largest, a_b, is at the borders, those of the five places more
- *             than one away are inside:  0.4 sqrt(mean over both axes of a_b^2 - mean a_inside^2) clip((min a_b / max a_inside - 1.1) / 0.1, 0, 1).
+ *             channels, along rows and along columns; a_j: their mean over the places j, j + 8, j + 16 ... of a row, or over a row j, j + 8, j + 16 ...; then the
+ *             median of these rows, since a lamp's edge is none of a block. The largest, a_b, is at the borders, those of the five places more than one away are
+ *             inside:  0.4 sqrt(mean over both directions of a_b^2 - mean a_inside^2) clip((min a_b / max a_inside - 1.1) / 0.1, 0, 1). Below 96 px: 0.
  *   both      errors of demosaicing and coding lie where the picture changes and so escape the smoothest parts:
  *             sigma^2 + max(share (g / 4)^2, blocking^2), g = G / sqrt(2 C), the root mean square of the differences between neighbours.
  *   gradient  G^2 = mean over pixels of |grad y|^2 (all channels, both directions) - 4 C sigma^2, at least sigma^2. Left out: differences with values at or
