@@ -76,7 +76,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("z[row + j] -= notch", "z[row + j] += notch"),
         ("omega * (model[row + j] - z[row + j])", "omega * (model[row + j] + z[row + j])"),
     ]),
-    "c_src/ops/noise.c": ("test_operators.py -k noise", [
+    "c_src/ops/noise.c": ("test_operators.py -k 'noise or processing'", [
         ("steep = -32.0", "steep = 32.0"),
         ("chroma(d[0], d[1]", "chroma(d[1], d[0]"),
         ("column[0] - 2.0f * column[1]", "column[0] + 2.0f * column[1]"),
@@ -85,6 +85,10 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("unclipped(in, x, y + 1, c, white) - here", "unclipped(in, x, y + 1, c, white) + here"),
         ("power - 4.0", "power + 4.0"),
         ("if(16 * clipped(", "if(99 * clipped("),
+        ("d - 3.0 * c + 3.0 * b - a", "d - 3.0 * c + 3.0 * b + a"),
+        ("inside += a * a", "inside -= a * a"),
+        ("(sqrt(softer) - SOFTER)", "(sqrt(softer) + SOFTER)"),
+        ("fmax(processing.share * slope", "fmin(processing.share * slope"),
     ]),
     "c_src/ops/whiteness.c": ("test_operators.py -k whiteness", [
         ("(b[j + l] - mean)", "(b[j + l] + mean)"),
