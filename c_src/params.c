@@ -61,6 +61,15 @@ dcv_status dcv_params_check(const dcv_params *params, const char **field)
     if(field) *field = table[i].name;
     return DCV_ERROR_ARGUMENT;
   }
+  /* Positive, but out of single precision's reach once squared and divided. */
+  const struct { const char *name; float value, least; } small[]
+      = { { "noise", params->noise, 1e-7f }, { "gradient", params->gradient, 1e-7f }, { "lam", params->lam, 1e-6f } };
+  for(int i = 0; i < 3; i++)
+  {
+    if(small[i].value == 0.0f || small[i].value >= small[i].least) continue;
+    if(field) *field = small[i].name;
+    return DCV_ERROR_ARGUMENT;
+  }
   return DCV_OK;
 }
 

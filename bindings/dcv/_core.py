@@ -89,7 +89,7 @@ def dcv_py_log(user: Any, level: int, message: Any) -> None:
 
 
 def check_pixels(image: Any, channel_axis: int | None) -> np.ndarray:
-    """`image` as a view of shape (M, N, C), unchanged otherwise; raises for everything that is not a picture of floats."""
+    """`image` as a view of shape (M, N, C), unchanged otherwise, masked pixels as NaN; raises for everything that is not a picture of floats."""
     array = np.asarray(image)
     if array.dtype.kind in "iub":
         raise errors.PixelTypeError(
@@ -98,6 +98,8 @@ def check_pixels(image: Any, channel_axis: int | None) -> np.ndarray:
         )
     if array.dtype.kind != "f" or array.dtype.itemsize not in (4, 8):
         raise errors.PixelTypeError(f"pixels are {array.dtype.name}: use float32 (or float64, which is computed in float32)")
+    if np.ma.is_masked(image):
+        array = image.filled(np.nan)
     if channel_axis is None:
         if array.ndim != 2:
             advice = "; for a colour picture say channel_axis=-1" if array.ndim == 3 else ""

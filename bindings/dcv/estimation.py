@@ -110,9 +110,9 @@ def estimate_psf(
     """
     array = check_pixels(image, channel_axis)
     channels = restored_channels(array)
-    check_size(max_size)
+    max_size = check_size(max_size)
     if size != "auto":
-        check_size(size)
+        size = check_size(size)
         if size > max_size:
             raise errors.ArgumentError(f"the size {size} is above the largest, {max_size}")
     least = 0 if size == "auto" else size
@@ -197,10 +197,11 @@ def choose_window(image: Any, *, channel_axis: int | None = None) -> Window:
     return int(x), int(y), int(width), int(height)
 
 
-def check_size(size: int) -> None:
-    """Raise ArgumentError unless `size` is that of a PSF to estimate."""
-    if int(size) != size or size % 2 == 0 or not 3 <= size <= lib.DCV_ESTIMATE_MAX:
+def check_size(size: Any) -> int:
+    """`size` as an int; ArgumentError unless it is that of a PSF to estimate."""
+    if size not in range(3, lib.DCV_ESTIMATE_MAX + 1, 2):
         raise errors.ArgumentError(f"the size of the blur must be odd, 3 to {lib.DCV_ESTIMATE_MAX}, not {size}")
+    return int(size)
 
 
 def window_inside(window: Window, shape: tuple[int, ...]) -> Window:
@@ -217,5 +218,5 @@ def check_window(window: Window, shape: tuple[int, ...], size: int) -> Window:
     """The same, large enough for a PSF of `size`."""
     x, y, width, height = window_inside(window, shape)
     if min(width, height) < max(size, 16):
-        raise errors.SizeError(f"the window of {width} x {height} pixels is too small for a blur of {size}: both sides at least {max(size, 16)}")
+        raise errors.SizeError(f"the window of {width} x {height} pixels is too small to estimate the blur: both sides at least {max(size, 16)}")
     return x, y, width, height

@@ -79,7 +79,7 @@ def estimate_psf_grid(
     """
     array = check_pixels(image, channel_axis)
     if size != "auto":
-        check_size(size)
+        size = check_size(size)
     rows, columns = (int(count) for count in grid)
     least = max(2 * (lib.DCV_ESTIMATE_MAX if size == "auto" else size), 48)
     if not (1 <= rows <= lib.DCV_GRID_MAX and 1 <= columns <= lib.DCV_GRID_MAX) or array.shape[0] < least * rows or array.shape[1] < least * columns:

@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from . import errors
 from ._core import check, enum_names, ffi, lib
 
@@ -26,6 +28,11 @@ class Parameter:
     doc: str
 
 
+def _shortest(value: float) -> float:
+    """The number with the fewest digits that is `value` in single precision: as params.def says it."""
+    return float(str(np.float32(value)))
+
+
 def table() -> tuple[Parameter, ...]:
     """All parameters, in the order of the library."""
     rows: list[Parameter] = []
@@ -34,9 +41,9 @@ def table() -> tuple[Parameter, ...]:
             Parameter(
                 name=ffi.string(row.name).decode(),
                 type=("int", "float", "enum")[row.type],
-                default=row.value,
-                min=row.min,
-                max=row.max,
+                default=_shortest(row.value),
+                min=_shortest(row.min),
+                max=_shortest(row.max),
                 unit=ffi.string(row.unit).decode() if row.unit else "",
                 choices=tuple(ffi.string(row.choices).decode().split("|")) if row.choices else (),
                 doc=ffi.string(row.doc).decode(),
@@ -80,5 +87,5 @@ def make(flavour: str = "normal", **values: Any) -> Any:
     status = lib.dcv_params_check(params, field)
     if status:
         name = ffi.string(field[0]).decode() if field[0] else "parameter"
-        raise errors.ArgumentError(f"{name} is out of its range")
+        raise errors.ArgumentError(f"{name} is out of its range, or too small")
     return params

@@ -23,44 +23,48 @@ FILE_MARK = "dcv_psf"
 FILE_VERSION = 1
 
 
-def _make(kind: int, size: int | None, a: float, b: float = 0.0) -> np.ndarray:
-    natural = lib.dcv_psf_natural_size(kind, a, b)
-    size = natural if size is None else size
+def _make(kind: int, size: int | None, **shape: float) -> np.ndarray:
+    """PSF of a kind; `shape`: its one or two parameters by name, in the library's order."""
+    a, b = (*map(float, shape.values()), 0.0, 0.0)[:2]
+    size = lib.dcv_psf_natural_size(kind, a, b) if size is None else size
+    said = ", ".join(f"{name} {value:g}" for name, value in shape.items())
+    if size == 0 and shape:
+        raise errors.ArgumentError(f"no PSF has {said}")
     if int(size) != size or size % 2 == 0 or not 1 <= size <= lib.DCV_PSF_MAX:
         raise errors.ArgumentError(f"the size of a PSF must be odd, 1 to {lib.DCV_PSF_MAX}, not {size}")
     planes = np.zeros((1, int(size), int(size)), np.float32)
-    check(lib.dcv_psf_make(psf_struct(planes), kind, a, b))
+    check(lib.dcv_psf_make(psf_struct(planes), kind, a, b), said)
     return psf_array(planes)
 
 
 def gaussian(sigma: float, size: int | None = None) -> np.ndarray:
     """Gaussian of standard deviation `sigma` > 0 px; `size` None: as large as it needs."""
-    return _make(lib.DCV_PSF_GAUSSIAN, size, sigma)
+    return _make(lib.DCV_PSF_GAUSSIAN, size, sigma=sigma)
 
 
 def disk(radius: float, size: int | None = None) -> np.ndarray:
     """Disk of `radius` > 0 px, its edge sampled by area: a lens out of focus."""
-    return _make(lib.DCV_PSF_DISK, size, radius)
+    return _make(lib.DCV_PSF_DISK, size, radius=radius)
 
 
 def motion(length: float, angle: float = 0.0, size: int | None = None) -> np.ndarray:
     """Straight, even motion over `length` > 0 px at `angle` degrees, anticlockwise from the x axis."""
-    return _make(lib.DCV_PSF_MOTION, size, length, angle)
+    return _make(lib.DCV_PSF_MOTION, size, length=length, angle=angle)
 
 
 def uniform(size: int) -> np.ndarray:
     """Square of equal values."""
-    return _make(lib.DCV_PSF_UNIFORM, size, 0.0)
+    return _make(lib.DCV_PSF_UNIFORM, size)
 
 
 def kaiser(beta: float, size: int) -> np.ndarray:
     """Kaiser-Bessel window of shape parameter `beta` >= 0 over the whole square."""
-    return _make(lib.DCV_PSF_KAISER, size, beta)
+    return _make(lib.DCV_PSF_KAISER, size, beta=beta)
 
 
 def exponential(decay: float, size: int | None = None) -> np.ndarray:
     """Exponential of the distance, with `decay` length > 0 px: long tails."""
-    return _make(lib.DCV_PSF_EXPONENTIAL, size, decay)
+    return _make(lib.DCV_PSF_EXPONENTIAL, size, decay=decay)
 
 
 def validate(psf: Any) -> None:
@@ -93,6 +97,8 @@ def radius(psf: Any) -> float:
 def resample(psf: Any, scale: float, size: int | None = None) -> np.ndarray:
     """The PSF as it is after the picture is scaled by `scale` (0.02 to 50); `size` None: as large as it needs."""
     planes = psf_planes(psf)
+    if not 0.02 <= scale <= 50:
+        raise errors.ArgumentError(f"scale must lie between 0.02 and 50, not {scale}")
     size = lib.dcv_psf_resampled_size(planes.shape[1], scale) if size is None else size
     if int(size) != size or size % 2 == 0 or not 1 <= size <= lib.DCV_PSF_MAX:
         raise errors.ArgumentError(f"scale {scale} asks for a PSF of {size} px; possible are odd sizes from 1 to {lib.DCV_PSF_MAX}")

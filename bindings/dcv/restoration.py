@@ -49,8 +49,9 @@ def deconvolve(
     Parameters
     ----------
     image : (M, N[, C]) array of float32 or float64
-        Blurred picture, scene-linear, white = 1, unbounded above; negative values are data. Non-finite pixels count as unknown and are filled
-        in. C is 1, 3, or with alpha 2, 4; alpha is copied. float64 is computed in float32. Integers are refused: see `from_srgb`.
+        Blurred picture, scene-linear, white = 1, unbounded above; negative values are data. Non-finite pixels, and those that are masked in a
+        masked array, count as unknown and are filled in. C is 1, 3, or with alpha 2, 4; alpha is copied. float64 is computed in float32.
+        Integers are refused: see `from_srgb`.
     psf : (n, n) or (n, n, 3) array, or (rows, columns, n, n[, 3]) array
         Point spread function, one for all channels or one for each; n odd, 1 to 127; values >= 0; scaled to sum 1. Or a grid of PSFs with a common
         centre, each for the middle of its part of the picture and interpolated between, where the blur varies: see `estimate_psf_grid`.

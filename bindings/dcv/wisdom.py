@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
+from . import files
 from ._core import check, ffi, lib
 
 
@@ -49,12 +49,6 @@ def save(path: str | os.PathLike[str] | None = None) -> bool:
     if not text or (file.exists() and file.read_text("ascii", "replace") == text):
         return False
     file.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=file.name)
-    try:
-        with os.fdopen(handle, "w", encoding="ascii") as stream:
-            stream.write(text)
-        os.replace(name, file)
-    except BaseException:
-        os.unlink(name)
-        raise
+    with files.atomic(file, overwrite=True) as (stream, _):
+        stream.write(text.encode("ascii"))
     return True

@@ -75,7 +75,7 @@ dcv_status dcv_cl_refused(const char *reason)
 
 dcv_status dcv_cl_too_small(uint64_t needed, uint64_t offered)
 {
-  snprintf(message, sizeof(message), "%llu MB of device memory needed, %llu offered", (unsigned long long)(needed >> 20), (unsigned long long)(offered >> 20));
+  snprintf(message, sizeof(message), "%llu MB of device memory needed, %llu offered", (unsigned long long)((needed + 0xfffff) >> 20), (unsigned long long)(offered >> 20));
   return DCV_ERROR_MEMORY;
 }
 

@@ -102,7 +102,7 @@ DCV_API const dcv_param_info *dcv_params_describe(int i);
 
 DCV_API dcv_status dcv_params_init(dcv_params *params);
 
-/* Ranges. When a field is wrong, *field (may be NULL) becomes its name. */
+/* Ranges, and noise, gradient, lam not positive but too small (see DCV_ERROR_ARGUMENT). When a field is wrong, *field (may be NULL) becomes its name. */
 DCV_API dcv_status dcv_params_check(const dcv_params *params, const char **field);
 
 /* Flavours of the user's side: what each sets is in docs/flavours.md. */
@@ -148,10 +148,11 @@ typedef enum dcv_psf_kind {
   DCV_PSF_EXPONENTIAL = 5  /* a: decay length, px */
 } dcv_psf_kind;
 
-/* Fills all channels of psf (size and channels set by the caller). ARGUMENT for a <= 0 (beta: < 0) or non-finite a, b. */
+/* Fills all channels of psf (size and channels set by the caller); what does not fit is cut off. ARGUMENT unless 0 < a <= 1e4 (beta: 0 to 500; the uniform
+ * has none), and for b not finite. */
 DCV_API dcv_status dcv_psf_make(dcv_psf *psf, dcv_psf_kind kind, double a, double b);
 
-/* Smallest odd size that holds the kind without visible truncation (at most DCV_PSF_MAX); 0 for bad arguments or where any size does. */
+/* Smallest odd size that holds the kind without visible truncation, which may be above DCV_PSF_MAX; 0 for bad arguments or where any size does. */
 DCV_API int dcv_psf_natural_size(dcv_psf_kind kind, double a, double b);
 
 /* OK, or PSF: size even or out of range, channels not 1 or 3, non-finite or negative values, sum not positive. */
@@ -170,7 +171,7 @@ DCV_API dcv_status dcv_psf_radius(const dcv_psf *psf, float *rms_px);
  * are shared among the new pixels with Catmull-Rom weights (stretched by scale > 1), which keep the centroid and the second moment; then negative
  * values to 0, sum 1. */
 DCV_API dcv_status dcv_psf_resample(const dcv_psf *in, double scale, dcv_psf *out);
-/* Odd size that holds the resampled PSF. */
+/* Odd size that holds the resampled PSF, which may be above DCV_PSF_MAX; 0 for bad arguments. */
 DCV_API int dcv_psf_resampled_size(int size, double scale);
 
 /* ---- noise ---------------------------------------------------------------------------------------------------------------------- */

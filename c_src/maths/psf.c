@@ -94,7 +94,7 @@ dcv_status dcv_psf_make(dcv_psf *psf, dcv_psf_kind kind, double a, double b)
 
 int dcv_psf_natural_size(dcv_psf_kind kind, double a, double b)
 {
-  if(!isfinite(a) || !isfinite(b) || a <= 0.0) return 0;
+  if(!(a > 0.0 && a <= 1e4) || !isfinite(b)) return 0;
   double reach; /* pixels on each side of the centre */
   switch(kind)
   {
@@ -104,7 +104,7 @@ int dcv_psf_natural_size(dcv_psf_kind kind, double a, double b)
     case DCV_PSF_EXPONENTIAL: reach = ceil(5.0 * a); break;
     default: return 0;
   }
-  return (int)fmin(2.0 * fmax(reach, 0.0) + 1.0, DCV_PSF_MAX);
+  return 2 * (int)fmax(reach, 0.0) + 1;
 }
 
 dcv_status dcv_psf_validate(const dcv_psf *psf)
@@ -199,7 +199,7 @@ dcv_status dcv_psf_radius(const dcv_psf *psf, float *rms_px)
 int dcv_psf_resampled_size(int size, double scale)
 {
   if(size < 1 || size > DCV_PSF_MAX || size % 2 == 0 || !(scale >= 0.02 && scale <= 50.0)) return 0;
-  return (int)fmin(2.0 * ceil((size * scale - 1.0) / 2.0 - 1e-9) + 1.0, DCV_PSF_MAX);
+  return 2 * (int)ceil((size * scale - 1.0) / 2.0 - 1e-9) + 1;
 }
 
 /* Catmull-Rom: weights of sum 1 and no second moment, so that the PSF's own width is kept. */

@@ -299,6 +299,22 @@ def test_wrong_command_lines(arguments: tuple[str, ...], run, tmp_path: Path, mo
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("arguments", [(), ("psf",), ("xmp",)], ids=str)
+def test_without_a_command_the_help_is_shown(arguments: tuple[str, ...], run) -> None:
+    done = run(*arguments)
+    assert done.code == 2
+    assert done.err.startswith("Usage: dcv")
+    assert len(done.err.splitlines()) > 8
+
+
+def test_a_missing_folder_is_told_before_any_work(run, folder: Path, tmp_path: Path) -> None:
+    for arguments in (("deblur", folder / "blurred.png", tmp_path / "none" / "out.png"), ("estimate", folder / "blurred.png", tmp_path / "none" / "psf.tif")):
+        done = run(*arguments)
+        assert done.code == 1
+        assert len(done.err.splitlines()) == 1, "nothing was read: it would have been told that there is no profile"
+        assert "none: No such file or directory" in done.err
+
+
 def test_never_onto_the_input(run, folder: Path, tmp_path: Path) -> None:
     source = tmp_path / "in.png"
     source.write_bytes((folder / "blurred.png").read_bytes())

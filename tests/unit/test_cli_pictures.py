@@ -122,6 +122,7 @@ def test_real_profile_is_srgb() -> None:
         (profile(curv(), names=(b"A2B0",)), 3),
         (profile(b"what"), 3),
         (profile(curv(0, 0, 0)), 3),
+        (profile(curv(0)), 3),
         (profile(para(0, -1)), 3),
         (profile(b"para\0\0\0\0\0\x09\0\0"), 3),
         (profile(b"curv\0\0\0\0\0\0\0\x09"), 3),
@@ -265,6 +266,15 @@ def test_kinds_of_tiff(layout: str, tmp_path: Path) -> None:
     assert (tifffile.TiffFile(tmp_path / "out.tif").pages[0].compression != 1) == (layout == "deflate")
 
 
+def test_first_page_only_and_said(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "in.tif", np.stack([CODES16, CODES16[::-1]]), photometric="rgb")
+    source = picture.read(tmp_path / "in.tif")
+    assert any("first of 2" in note for note in source.notes)
+    write(tmp_path / "out.tif", source)
+    # With the description that tells of two pages it could not be read.
+    assert np.array_equal(tifffile.imread(tmp_path / "out.tif"), CODES16)
+
+
 @pytest.mark.parametrize("suffix", [".tif", ".png", ".jpg"])
 @pytest.mark.parametrize("origin", [".jpg", ".tif", ".png"])
 def test_metadata_are_copied(origin: str, suffix: str, tmp_path: Path) -> None:
@@ -275,6 +285,7 @@ def test_metadata_are_copied(origin: str, suffix: str, tmp_path: Path) -> None:
     exif = image.exifData()
     wanted = {
         "Exif.Image.Make": "Camera & Söhne",
+        "Exif.Image.ImageDescription": "a picture",
         "Exif.Image.Orientation": "6",
         "Exif.Photo.ISOSpeedRatings": "400",
         "Exif.GPSInfo.GPSLatitudeRef": "N",

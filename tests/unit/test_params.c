@@ -98,6 +98,24 @@ static void ranges_are_checked_and_the_field_is_named(void **state)
   }
 }
 
+static void too_small_is_refused_and_the_field_is_named(void **state)
+{
+  (void)state;
+  for(int i = 0; i < 3; i++)
+  {
+    dcv_params params;
+    const char *field = NULL;
+    assert_ok(dcv_params_init(&params));
+    float *const value[] = { &params.noise, &params.gradient, &params.lam };
+    const char *const name[] = { "noise", "gradient", "lam" };
+    *value[i] = 1e-6f; /* the least lam, above the least of the others */
+    assert_ok(dcv_params_check(&params, &field));
+    *value[i] = 9e-8f;
+    assert_status(dcv_params_check(&params, &field), DCV_ERROR_ARGUMENT);
+    assert_string_equal(field, name[i]);
+  }
+}
+
 static void flavours_are_valid_and_keep_the_rest(void **state)
 {
   (void)state;
@@ -146,6 +164,7 @@ int main(void)
     cmocka_unit_test(the_table_covers_the_struct),
     cmocka_unit_test(defaults_come_from_the_table),
     cmocka_unit_test(ranges_are_checked_and_the_field_is_named),
+    cmocka_unit_test(too_small_is_refused_and_the_field_is_named),
     cmocka_unit_test(flavours_are_valid_and_keep_the_rest),
     cmocka_unit_test(resolving_fills_only_what_is_automatic),
   };

@@ -58,10 +58,13 @@ def test_motion_turns_anticlockwise() -> None:
         lambda: dcv.psf.gaussian(float("nan"), 9),
         lambda: dcv.psf.disk(2, 8),
         lambda: dcv.psf.disk(2, 129),
+        lambda: dcv.psf.disk(64),
+        lambda: dcv.psf.motion(5, float("inf")),
         lambda: dcv.psf.uniform(0),
         lambda: dcv.psf.kaiser(-1, 9),
         lambda: dcv.psf.resample(SHAPES["disk"], 0),
         lambda: dcv.psf.resample(SHAPES["disk"], 1000),
+        lambda: dcv.psf.resample(SHAPES["disk"], 40),
     ],
 )
 def test_impossible_shapes(call) -> None:

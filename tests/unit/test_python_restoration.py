@@ -205,6 +205,14 @@ def test_unknown_pixels_come_back_finite(blurred: np.ndarray, psf: np.ndarray) -
         dcv.deconvolve(np.full_like(blurred, np.nan), psf, channel_axis=-1)
 
 
+def test_masked_pixels_are_unknown(blurred: np.ndarray, psf: np.ndarray) -> None:
+    mask = np.zeros(blurred.shape, bool)
+    mask[10:14, 20:25] = True
+    masked = np.ma.masked_array(blurred, mask)
+    assert np.array_equal(dcv.deconvolve(masked, psf, channel_axis=-1), dcv.deconvolve(np.where(mask, np.nan, blurred), psf, channel_axis=-1))
+    assert np.array_equal(masked.mask, mask)
+
+
 @given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 3]))
 def test_any_small_size(height: int, width: int, channels: int) -> None:
     picture = np.random.default_rng(height * 100 + width).random((height, width, channels), dtype=np.float32)

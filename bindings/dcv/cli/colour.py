@@ -91,6 +91,8 @@ def parse_curve(data: bytes) -> Curve:
             values = np.frombuffer(data, ">u2", count, 12)
             if count == 1:
                 gamma = float(values[0]) / 256
+                if gamma == 0:
+                    raise ProfileError("its curve does not rise")
                 return LINEAR if gamma == 1 else parametric(gamma, 1, 0, 0, 0, 0, 0)
             return sampled(values / 65535)
         if kind == b"para":

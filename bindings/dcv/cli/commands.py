@@ -280,16 +280,17 @@ def cli() -> None:
     """Blind and non-blind deconvolution of photographs."""
 
 
-@cli.command()
+@cli.command(short_help="Sharpen pictures.")
 @click.argument("inputs", nargs=-1, required=True, type=path_type, metavar="IN...")
 @click.argument("output", type=path_type, metavar="OUT")
 @click.option("--psf", "psf_path", type=path_type, help="Restore with this PSF instead of estimating one.")
 @blur_size_option
-@window_option
+@window_option(", and a part of what --refocus restores")
 @click.option("--grid", type=GridType(), metavar="CxR", help="Estimate a blur that varies over the picture: one PSF in each of so many columns and rows.")
 @click.option("--flavour", type=click.Choice(list(FLAVOURS)), default="normal", show_default=True, help="Quality against time.")
 @table_options(
     *(name for name in TABLE if name != "channels"),
+    device="Number of the OpenCL device, as `dcv info` tells it. Default: 0.",
     saturation=f"{TABLE['saturation'].doc[:1].upper()}{TABLE['saturation'].doc[1:]}. [of white] "
     f"Default: {INTEGER_SATURATION} for integer files, none for floats.",
 )
@@ -374,11 +375,11 @@ def deblur(
     return codes[0]
 
 
-@cli.command(name="estimate")
+@cli.command(name="estimate", short_help="Estimate the PSF of a picture.")
 @click.argument("source", type=path_type, metavar="IN")
 @click.argument("output", type=path_type, metavar="PSF")
 @blur_size_option
-@window_option
+@window_option()
 @table_options("noise", "blur", "threads")
 @linear_option
 @overwrite_option
@@ -450,7 +451,7 @@ def compare(first: Path, second: Path, border: int, sheet: Path | None, linear: 
         raise pictures.PictureError(f"{first} is {_size(a)}, {second} is {_size(b)}: only equal sizes can be compared")
     height, width = a.pixels.shape[:2]
     if 2 * border + 7 > min(height, width):
-        raise pictures.PictureError(f"a border of {border} leaves less than 7 pixels of {width} x {height}")
+        raise pictures.PictureError(f"SSIM needs 7 x 7 pixels inside the border of {border}, the pictures have {width} x {height}")
     inner = np.s_[border : height - border, border : width - border]
     one, two = a.pixels[inner], b.pixels[inner]
     eye_one, eye_two = (np.clip(dcv.to_srgb(part), 0, 1) for part in (one, two))
@@ -537,6 +538,9 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         code = cli.main(arguments, prog_name="dcv", standalone_mode=False)
         sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        code = error.exit_code
     except click.ClickException as error:
         report.error(error.format_message())
         code = error.exit_code

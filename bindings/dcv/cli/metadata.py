@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 # Tags that say how the pixels of one particular file are stored (TIFF 6.0, section 8), or that travel by another way (ICC, XMP, IPTC).
 STRUCTURE = """
@@ -15,9 +16,14 @@ STRUCTURE = """
     JPEGInterchangeFormat JPEGInterchangeFormatLength
 """
 STRUCTURE_KEYS = frozenset("Exif.Image." + name for name in STRUCTURE.split())
+# How descriptions begin in which tifffile, ImageJ and OME keep the shape of the pixels; readers refuse a file whose pixels have another.
+LAYOUTS = ('{"shape"', "ImageJ=", "<?xml")
 
 
-def _is_structure(key: str) -> bool:
+def _is_structure(datum: Any) -> bool:
+    key = datum.key()
+    if key == "Exif.Image.ImageDescription":
+        return str(datum.value()).startswith(LAYOUTS)
     return key in STRUCTURE_KEYS or key.startswith(("Exif.Thumbnail.", "Exif.SubImage", "Exif.Image2.", "Exif.Image3."))
 
 
@@ -40,7 +46,7 @@ def copy(source: Path, target: Path) -> str:
         old.readMetadata()
     except exiv2.Exiv2Error as error:
         return str(error).splitlines()[0]
-    kept = [datum for datum in old.exifData() if not _is_structure(datum.key())]
+    kept = [datum for datum in old.exifData() if not _is_structure(datum)]
     if not kept and old.iptcData().empty() and not old.xmpPacket():
         return ""
     try:

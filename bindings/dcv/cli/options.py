@@ -51,7 +51,7 @@ def table_options(*names: str, **changed_help: str) -> Callable[[Any], Any]:
             unit = f" [{row.unit}]" if row.unit else ""
             shown = row.choices[int(row.default)] if row.choices else f"{row.default:g}"
             text = changed_help.get(name, f"{row.doc[:1].upper()}{row.doc[1:]}.{unit} Default: {shown}.")
-            command = click.option(f"--{name}", type=kind, default=None, help=text)(command)
+            command = click.option(f"--{name.replace('_', '-')}", type=kind, default=None, help=text)(command)
         return command
 
     return decorate
@@ -129,9 +129,13 @@ blur_size_option = click.option(
     metavar="N|auto",
     help="Size of the PSF that is expected, odd, 3 to 33; a larger blur gets a larger one. [px] Default: auto, found on the picture.",
 )
-window_option = click.option(
-    "--window", type=WindowType(), metavar="X,Y,W,H", help="Sample for the estimation, and a part of what --refocus restores. [px] Default: by structure."
-)
+
+
+def window_option(also: str = "") -> Callable[[Any], Any]:
+    """--window; `also`: what it serves beside the estimation."""
+    return click.option("--window", type=WindowType(), metavar="X,Y,W,H", help=f"Sample for the estimation{also}. [px] Default: by structure.")
+
+
 linear_option = click.option("--linear", is_flag=True, help="The values are linear light, whatever the profile says.")
 path_type = click.Path(path_type=Path)
 
@@ -153,6 +157,8 @@ def check_output(output: Path, inputs: tuple[Path, ...], overwrite: bool) -> Non
             raise click.UsageError(f"{output} is an input: the result needs a name of its own")
     if output.is_dir():
         raise IsADirectoryError(21, os.strerror(21), str(output))
+    if not output.parent.is_dir():
+        raise FileNotFoundError(2, os.strerror(2), str(output.parent))
     if output.exists() and not overwrite:
         raise FileExistsError(f"{output} exists already (--overwrite replaces it)")
 

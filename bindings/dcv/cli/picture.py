@@ -72,6 +72,7 @@ class _Codes:
     compressed: bool = False
     code_noise: float = 0.0
     chunks: list[tuple[bytes, bytes]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def read(path: Path, *, linear: bool = False) -> Picture:
@@ -112,7 +113,7 @@ def read(path: Path, *, linear: bool = False) -> Picture:
         raise PictureError("neither gray nor RGB")
     alpha = np.ascontiguousarray(codes[:, :, -1]) if decoded.has_alpha else None
     light = codes[:, :, :-1] if decoded.has_alpha else codes
-    notes: list[str] = []
+    notes = list(decoded.notes)
     curves = _curves(decoded.icc, depth, light.shape[2], linear, notes)
     pixels = np.empty(light.shape, np.float32)
     colour.linearise(light, curves, pixels)
@@ -171,6 +172,7 @@ def _read_tiff(path: Path) -> _Codes:
         if any(offset + count > size for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)):
             raise PictureError("damaged TIFF file (it ends before its pixels do)")
         codes = page.asarray()
+        notes = [f"only the first of {len(tiff.pages)} pages is read"] if len(tiff.pages) > 1 else []
         if page.axes == "SYX":
             codes = np.moveaxis(codes, 0, -1)
         elif page.axes == "YX":
@@ -182,7 +184,7 @@ def _read_tiff(path: Path) -> _Codes:
         extra = [int(value) for value in page.extrasamples]
         has_alpha = len(extra) == 1
         icc = page.tags.valueof(34675)
-        return _Codes(codes, has_alpha, bytes(icc) if icc else None, extra[:1] == [1], page.compression != 1)
+        return _Codes(codes, has_alpha, bytes(icc) if icc else None, extra[:1] == [1], page.compression != 1, notes=notes)
 
 
 def _read_png(path: Path) -> _Codes:

@@ -11,6 +11,7 @@ import numpy as np
 
 import dcv
 
+from .._core import lib
 from ..files import atomic
 from .options import check_output, common_options, overwrite_option, path_type, save_psf_file
 from .report import plot_psf, print_json
@@ -29,7 +30,7 @@ KINDS: dict[str, dict[str, float | None]] = {
 NEED_SIZE = ("uniform", "kaiser")
 
 
-@click.group(name="psf")
+@click.group(name="psf", short_help="Make, show, convert and plot PSFs.")
 def psf_group() -> None:
     """Make, show, convert and plot PSFs (.tif: float32 with a description; .png: 16 bits)."""
 
@@ -42,7 +43,7 @@ def _check_suffix(path: Path) -> None:
 @psf_group.command()
 @click.argument("kind", type=click.Choice(list(KINDS)))
 @click.argument("output", type=path_type, metavar="OUT")
-@click.option("--size", type=click.IntRange(1, 127), help="Odd; default: as large as the PSF needs. [px]")
+@click.option("--size", type=click.IntRange(1, lib.DCV_PSF_MAX), help="Odd; default: as large as the PSF needs. [px]")
 @click.option("--sigma", type=float, help="gaussian: standard deviation. [px]")
 @click.option("--radius", type=float, help="disk: radius. [px]")
 @click.option("--length", type=float, help="motion: length. [px]")
@@ -123,7 +124,7 @@ def convert(source: Path, output: Path, scale: float | None, centre: bool, overw
     return 0
 
 
-@psf_group.command()
+@psf_group.command(short_help="Plot a PSF.")
 @click.argument("source", type=path_type, metavar="PSF")
 @click.argument("output", type=path_type, metavar="OUT")
 @overwrite_option

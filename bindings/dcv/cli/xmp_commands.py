@@ -23,7 +23,7 @@ from .xmp_params import FIELDS, FLAVOURS, OPERATION, XmpError, defaults, pack, p
 from .xmp_sidecar import ORDER_JPEG, ORDER_RAW, Sidecar, Step
 
 
-@click.group(name="xmp")
+@click.group(name="xmp", short_help="Write, show, take apart darktable sidecars.")
 def xmp_group() -> None:
     """Write, show and take apart darktable sidecars (.xmp) with the deconvolution module."""
 
@@ -101,7 +101,7 @@ def chosen_psf(psf_path: Path | None, gaussian: float | None, disk: float | None
     return {"source": "estimated", "psf": psf, "blur": int(psf.ndim == 3), "confidence": confidence if known else 1.0}
 
 
-@xmp_group.command()
+@xmp_group.command(short_help="Write a sidecar.")
 @click.argument("target", type=path_type, metavar="PICTURE|SIDECAR")
 @click.option("--psf", "psf_path", type=path_type, help="The blur: a PSF file, .tif or .png, up to 33 px wide.")
 @click.option("--gaussian", type=field_type("sigma"), metavar="S", help="The blur: a Gaussian of this standard deviation. [px]")
@@ -221,7 +221,7 @@ def show(source: Path, quiet: bool, verbose: bool, as_json: bool) -> int:
     return 0
 
 
-@xmp_group.command()
+@xmp_group.command(short_help="Write the PSF of a sidecar.")
 @click.argument("source", type=path_type, metavar="SIDECAR")
 @click.argument("output", type=path_type, metavar="OUT")
 @overwrite_option
