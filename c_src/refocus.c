@@ -36,7 +36,6 @@ static dcv_status own_psf(const dcv_params *params, const dcv_psf *psf, dcv_psf 
   DCV_TRY(dcv_psf_validate(psf));
   if(psf->channels != 1 && psf->channels != params->channels) return DCV_ERROR_PSF;
   DCV_TRY(dcv_psf_copy(own, psf));
-  DCV_TRY(dcv_psf_normalise(own));
   if(params->scale == 1.0f) return DCV_OK;
   dcv_psf full = *own;
   const dcv_status status = dcv_psf_reduce(own, &full, params->scale);

@@ -13,7 +13,7 @@ HEAD = """<!-- Made by docs/make_parameters.py from c_src/params.def. -->
 # Parameters
 
 The same names serve in C (fields of `dcv_params`), in Python (keyword arguments of `dcv.deconvolve` and `dcv.Plan`; `None` leaves the default)
-and on the command line (`dcv deblur --name`). Light is linear, white = 1. `channels` follows from the picture; `blur` belongs to the estimation
+and on the command line (`dcv deblur --name`, with - for _). Light is linear, white = 1. `channels` follows from the picture; `blur` belongs to the estimation
 (`per_channel=` in Python).
 
 | Name | Values | Unit | Default | Meaning |

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import subprocess
@@ -175,6 +176,7 @@ def tables(results: dict[str, Any]) -> Table:
 
 def main() -> None:
     """All of it."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     begin = time.perf_counter()
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir()

@@ -33,7 +33,7 @@
     if(status_ != DCV_OK) return status_;           \
   } while(0)
 
-/* ---- memory (alloc.c) ---- */
+/* ---- memory ---- */
 
 /* DCV_ALIGN-aligned, uninitialised; NULL when there is not enough, when bytes is 0, or when a test asked for failure. */
 void *dcv_alloc(size_t bytes);

@@ -9,7 +9,8 @@ import scipy.ndimage
 import scipy.signal
 
 import dcv
-from dcv._core import ffi, image_struct, lib
+from dcv import params
+from dcv._core import ffi, image_struct, lib, psf_struct
 from pyref import refocus
 from tests.parity import _ops
 from tests.parity.record import compare
@@ -252,6 +253,16 @@ def test_threads_and_regions():
     part = y[: 200 + reach, 300 - reach : 420 + reach]
     m = dcv.deconvolve(part, psf, **mapped)[1]
     np.testing.assert_allclose(m[:200, reach:-reach], whole[0][:200, 300:420], atol=2e-5)
+
+
+@pytest.mark.parametrize("n", [1, 7, 33])
+def test_halo_is_that_of_all_steps(n):
+    values = params.make(channels=3, noise=SIGMA, gradient=0.1)
+    planes, halo, both = np.full((1, n, n), 1 / n**2, np.float32), ffi.new("int32_t *"), ffi.new("int32_t *")
+    psf = psf_struct(planes)
+    assert lib.dcv_halo(values, psf, halo) == lib.dcv_refocus_halo(values, psf, both) == 0
+    assert both[0] - halo[0] >= refocus.reach(np.empty((n, n))) + n // 2, "the map's reach, and the blur's"
+    assert both[0] - halo[0] <= 250 + 3 * n, "as dcv.h says"
 
 
 def test_threads_with_a_window():
