@@ -107,6 +107,10 @@ def estimate_psf(
         A size even or out of range, `size` above `max_size`.
     SizeError
         Window outside the picture, or smaller than the PSF or 16 pixels.
+    PixelTypeError
+        Pixels that are not float32 or float64.
+    DataError
+        No finite pixel in the window.
     """
     array = check_pixels(image, channel_axis)
     channels = restored_channels(array)
@@ -157,12 +161,12 @@ def estimate_noise(image: Any, *, channel_axis: int | None = None) -> float | np
     Returns
     -------
     noise : float, or (3,) array of float32
-        For a gray or a colour picture.
+        For a gray or a colour picture. 0 where there is none to see: in flat pictures and in those too small to measure on.
 
     Raises
     ------
-    SizeError
-        A picture too small to measure on.
+    PixelTypeError, SizeError, ArgumentError
+        No picture: see `dcv.deconvolve`.
     DataError
         No finite pixel.
     """

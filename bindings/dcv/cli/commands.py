@@ -53,6 +53,8 @@ from .report import Report, Stopwatch, display, print_json, side_by_side
 # In integer files the largest code means "at least this"; a little below it in light, because of rounding in the curve.
 INTEGER_SATURATION = 0.99
 
+DEVICE_HELP = "Number of the OpenCL device, as `dcv info` tells it. Default: 0."
+
 # Share of an estimated PSF in its outermost pixels from which its square, which has grown as far as it may, was probably too small.
 REACHES_EDGE = 0.1
 
@@ -290,7 +292,7 @@ def cli() -> None:
 @click.option("--flavour", type=click.Choice(list(FLAVOURS)), default="normal", show_default=True, help="Quality against time.")
 @table_options(
     *(name for name in TABLE if name != "channels"),
-    device="Number of the OpenCL device, as `dcv info` tells it. Default: 0.",
+    device=DEVICE_HELP,
     saturation=f"{TABLE['saturation'].doc[:1].upper()}{TABLE['saturation'].doc[1:]}. [of white] "
     f"Default: {INTEGER_SATURATION} for integer files, none for floats.",
 )
@@ -340,7 +342,7 @@ def deblur(
     if batch and output.exists() and not output.is_dir():
         raise click.UsageError(f"several pictures need a folder to go to, and {output} is a file")
     if not batch and output.suffix.lower() not in pictures.SUFFIXES:
-        raise click.UsageError(f"{output.name}: unknown format, end the name with {', '.join(pictures.SUFFIXES)}")
+        raise click.UsageError(f"{output.name}: unknown format, end the name with {', '.join(pictures.SUFFIXES)}, or name a folder that exists")
     if batch and len({path.name for path in inputs}) < len(inputs):
         raise click.UsageError("two inputs have the same name")
     size = blur_size or "auto"
@@ -380,7 +382,7 @@ def deblur(
 @click.argument("output", type=path_type, metavar="PSF")
 @blur_size_option
 @window_option()
-@table_options("noise", "blur", "threads")
+@table_options("noise", "blur", "threads", "backend", "device", device=DEVICE_HELP)
 @linear_option
 @overwrite_option
 @common_options
@@ -409,7 +411,7 @@ def estimate_command(
         report.note(f"{source}: {note}")
     if not values["noise"]:
         values |= coding_noise(picture)
-    with kept_findings(report), watch("estimate"):
+    with kept_findings(report, opencl=values["backend"] == "opencl"), watch("estimate"):
         result = estimate(picture, size, window, values, report)
     told = {"source": "estimated", "of": source.name, **describe_estimate(result)}
     with watch("write"):

@@ -133,7 +133,12 @@ blur_size_option = click.option(
 
 def window_option(also: str = "") -> Callable[[Any], Any]:
     """--window; `also`: what it serves beside the estimation."""
-    return click.option("--window", type=WindowType(), metavar="X,Y,W,H", help=f"Sample for the estimation{also}. [px] Default: by structure.")
+    return click.option(
+        "--window",
+        type=WindowType(),
+        metavar="X,Y,W,H",
+        help=f"Sample for the estimation{also}, in pixels as the file stores them, before any rotation. Default: by structure.",
+    )
 
 
 linear_option = click.option("--linear", is_flag=True, help="The values are linear light, whatever the profile says.")
