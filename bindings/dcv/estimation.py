@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -24,7 +24,7 @@ class Scale:
     change: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PsfEstimate:
     """Result of `estimate_psf`.
 
@@ -47,7 +47,7 @@ class PsfEstimate:
         logarithm of the noise's variance in a window scaled to a standard deviation of 0.2.
     """
 
-    psf: np.ndarray
+    psf: np.ndarray = field(repr=False)
     confidence: float
     noise: float
     scales: tuple[Scale, ...]

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ TRUSTED = 0.6
 OVERLAP = 0.15
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PsfGrid:
     """Result of `estimate_psf_grid`.
 
@@ -34,7 +34,7 @@ class PsfGrid:
         The estimates themselves, with their windows.
     """
 
-    psf: np.ndarray
+    psf: np.ndarray = field(repr=False)
     confidence: np.ndarray
     trusted: np.ndarray
     cells: tuple[tuple[PsfEstimate, ...], ...]

@@ -551,7 +551,11 @@ static int read_options(int argc, char **argv, options *opt)
       good = (opt->input = value) != NULL;
     else
       return usage("unknown option", name);
-    if(!good) return usage("unusable value", value);
+    if(!good)
+    {
+      fprintf(stderr, "dcv-bench: unusable value: %s %s\n", name, value);
+      return 2;
+    }
   }
   return 0;
 }

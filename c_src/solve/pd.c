@@ -135,6 +135,7 @@ static void run(const dcv_job *job, const float *shared, float *work, dcv_tile_r
         dcv_convolution_multiply(fft, dcv_job_otf(job, shared, c), x[c], model[c]);
         dcv_lap(&last, &tile->seconds_pixel);
         dcv_fft_inverse(fft, model[c]);
+        dcv_lap(&last, &tile->seconds_fft);
       }
       dcv_lap(&last, &tile->seconds_pixel);
       dcv_fft_inverse(fft, x[c]);
