@@ -95,7 +95,7 @@ def test_per_channel(blurred: np.ndarray) -> None:
 def test_gray(blurred: np.ndarray) -> None:
     result = dcv.estimate_psf(blurred.mean(axis=2), 7.0, max_size=7, window=(60, 60, 128, 128))
     assert result.psf.shape == (7, 7)
-    assert result == result  # arrays are not compared  # noqa: PLR0124
+    assert result == result  # arrays are not compared
     assert len(repr(result)) < 500, "a line or two, without the values of the PSF"
 
 
