@@ -305,9 +305,10 @@ static dcv_status resolve(dcv_params *params, const dcv_image *in, const dcv_psf
   DCV_TRY(dcv_image_check(in, params->channels));
   float noise = params->noise * fminf(params->scale, 1.0f), gradient = params->gradient / params->scale, edge = 0.0f; /* of this picture */
   dcv_processing processing = { 0 };
-  if(noise == 0.0f) DCV_TRY(dcv_noise_level(in, params->channels, &noise, &processing));
+  const int threads = dcv_threads(params->threads);
+  if(noise == 0.0f) DCV_TRY(dcv_noise_level(in, params->channels, threads, &noise, &processing));
   if(gradient == 0.0f) DCV_TRY(dcv_noise_gradient(in, params->channels, noise, params->saturation > 0.0f ? params->saturation : INFINITY,
-                                                 DCV_MAX(psf->size, 8), &gradient, &edge));
+                                                 DCV_MAX(psf->size, 8), threads, &gradient, &edge));
   noise = dcv_noise_with_processing(noise, processing, gradient, params->channels);
   dcv_params found = *params;
   if(params->noise == 0.0f) found.noise = noise / fminf(params->scale, 1.0f);

@@ -177,7 +177,7 @@ DCV_API int dcv_psf_resampled_size(int size, double scale);
 /* ---- noise ---------------------------------------------------------------------------------------------------------------------- */
 
 /* Standard deviation of the noise in each channel of a blurred picture, sigma[channels]; 0 where there is none to see. (dcv_params_resolve takes their
- * root mean square and applies a floor.) */
+ * root mean square and applies a floor.) On as many threads as OpenMP offers. */
 DCV_API dcv_status dcv_noise_estimate(const dcv_image *in, int channels, float *sigma);
 
 /* ---- stage 1: estimate the PSF -------------------------------------------------------------------------------------------------- */
@@ -201,7 +201,7 @@ typedef struct dcv_estimate_result {
 DCV_API dcv_status dcv_estimate_memory(const dcv_params *params, int width, int height, int size, uint64_t *bytes);
 
 /* The best sample of a picture for dcv_estimate_psf: structure in all directions, nothing clipped, near the middle. window: x, y, width, height in pixels: the
- * whole picture up to 528 x 528, else 512 x 512, or less where the picture is narrower. */
+ * whole picture up to 528 x 528, else 512 x 512, or less where the picture is narrower. On as many threads as OpenMP offers. */
 DCV_API dcv_status dcv_choose_window(const dcv_image *in, int channels, int32_t window[4]);
 
 /* *size: the odd number of pixels that the PSF of `window` needs, 3 to 33, from an estimate at half the resolution. Uses params, window and callbacks as

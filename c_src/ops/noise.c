@@ -165,7 +165,7 @@ static double variance_of(block *blocks, size_t count, float *sizes)
 }
 
 /* s_step of each channel, then of the chromas. */
-static dcv_status estimate_at(const dcv_image *in, int channels, int step, double *sigma)
+static dcv_status estimate_at(const dcv_image *in, int channels, int step, int threads, double *sigma)
 {
   const int planes = planes_of(channels);
   for(int c = 0; c < planes; c++) sigma[c] = 0.0;
@@ -182,7 +182,7 @@ static dcv_status estimate_at(const dcv_image *in, int channels, int step, doubl
     dcv_release(all);
     return DCV_ERROR_MEMORY;
   }
-#pragma omp parallel for collapse(2) schedule(static)
+#pragma omp parallel for collapse(2) schedule(static) num_threads(threads)
   for(int by = 0; by < rows; by++)
     for(int bx = 0; bx < columns; bx++)
     {
@@ -205,6 +205,7 @@ static dcv_status estimate_at(const dcv_image *in, int channels, int step, doubl
   }
   dcv_release(values);
   dcv_release(all);
+  (void)threads; /* without OpenMP */
   return DCV_OK;
 }
 
@@ -217,13 +218,13 @@ static bool any_finite(const dcv_image *in, int channels)
   return false;
 }
 
-static dcv_status measure_all(const dcv_image *in, int channels, float *sigma, float *share)
+static dcv_status measure_all(const dcv_image *in, int channels, int threads, float *sigma, float *share)
 {
   if(!sigma || channels < 1 || channels > 3) return DCV_ERROR_ARGUMENT;
   DCV_TRY(dcv_image_check(in, channels));
   double fine[MOST], coarse[MOST], fine_square = 0.0, coarse_square = 0.0;
-  DCV_TRY(estimate_at(in, channels, 1, fine));
-  DCV_TRY(estimate_at(in, channels, 2, coarse));
+  DCV_TRY(estimate_at(in, channels, 1, threads, fine));
+  DCV_TRY(estimate_at(in, channels, 2, threads, coarse));
   for(int c = 0; c < channels; c++) fine_square += fine[c] * fine[c], coarse_square += coarse[c] * coarse[c];
   if(!any_finite(in, channels)) return DCV_ERROR_DATA;
   double ratio = fine_square > 0.0 ? sqrt(coarse_square / fine_square) : 1.0;
@@ -243,7 +244,7 @@ static dcv_status measure_all(const dcv_image *in, int channels, float *sigma, f
 dcv_status dcv_noise_estimate(const dcv_image *in, int channels, float *sigma)
 {
   float share;
-  return measure_all(in, channels, sigma, &share);
+  return measure_all(in, channels, dcv_threads(0), sigma, &share);
 }
 
 static double mean_of(const dcv_image *in, int channels, int x, int y)
@@ -300,7 +301,7 @@ static void third_differences(const dcv_image *in, int channels, int y, float *a
   *across = (float)(sum[CODED] / count[CODED]);
 }
 
-static dcv_status measure_blocking(const dcv_image *in, int channels, float *blocking)
+static dcv_status measure_blocking(const dcv_image *in, int channels, int threads, float *blocking)
 {
   *blocking = 0.0f;
   if(DCV_MIN(in->width, in->height) < 12 * CODED) return DCV_OK;
@@ -308,8 +309,9 @@ static dcv_status measure_blocking(const dcv_image *in, int channels, float *blo
   float *const along = dcv_alloc_floats((CODED + 2) * height);
   if(!along) return DCV_ERROR_MEMORY;
   float *const across = along + CODED * height, *const work = across + height;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(threads)
   for(int y = 0; y < in->height; y++) third_differences(in, channels, y, along + (size_t)CODED * y, across + y);
+  (void)threads;
   double place[2][CODED], power[2], ratio[2];
   for(int j = 0; j < CODED; j++)
   {
@@ -322,18 +324,18 @@ static dcv_status measure_blocking(const dcv_image *in, int channels, float *blo
   return DCV_OK;
 }
 
-dcv_status dcv_noise_level(const dcv_image *in, int channels, float *sigma, dcv_processing *processing)
+dcv_status dcv_noise_level(const dcv_image *in, int channels, int threads, float *sigma, dcv_processing *processing)
 {
   float own[3];
-  DCV_TRY(measure_all(in, channels, own, &processing->share));
-  DCV_TRY(measure_blocking(in, channels, &processing->blocking));
+  DCV_TRY(measure_all(in, channels, threads, own, &processing->share));
+  DCV_TRY(measure_blocking(in, channels, threads, &processing->blocking));
   double square = 0.0, power = 0.0;
   long count = 0;
   for(int c = 0; c < channels; c++) square += (double)own[c] * own[c] / channels;
   /* Row sums added in row order: the same bits for any number of threads. */
   double *const row_power = dcv_alloc(sizeof(double) * in->height);
   if(!row_power) return DCV_ERROR_MEMORY;
-#pragma omp parallel for schedule(static) reduction(+ : count)
+#pragma omp parallel for schedule(static) reduction(+ : count) num_threads(threads)
   for(int y = 0; y < in->height; y++)
   {
     row_power[y] = 0.0;
@@ -392,7 +394,7 @@ static void mark_lamps(const dcv_image *in, int channels, float white, int side,
   if(4L * count > 3L * columns * rows) memset(lamp, 0, (size_t)(columns + 2) * (rows + 2));
 }
 
-dcv_status dcv_noise_gradient(const dcv_image *in, int channels, float sigma, float white, int side, float *gradient, float *edge)
+dcv_status dcv_noise_gradient(const dcv_image *in, int channels, float sigma, float white, int side, int threads, float *gradient, float *edge)
 {
   enum { SUMS = 5 }; /* sum and count along columns, then along rows; squares of what is steep */
   const double noise = (double)sigma * sigma;
@@ -407,7 +409,7 @@ dcv_status dcv_noise_gradient(const dcv_image *in, int channels, float sigma, fl
   }
   memset(lamp, 0, blocks);
   if(white < INFINITY) mark_lamps(in, channels, white, side, columns, rows, lamp);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(threads)
   for(int y = 0; y < in->height; y++)
   {
     double *const sum = sums + SUMS * y;
@@ -427,6 +429,7 @@ dcv_status dcv_noise_gradient(const dcv_image *in, int channels, float sigma, fl
       if(steep > 0.0) sum[4] += steep * steep;
     }
   }
+  (void)threads;
   double total[SUMS] = { 0.0 };
   for(int y = 0; y < in->height; y++)
     for(int i = 0; i < SUMS; i++) total[i] += sums[SUMS * y + i];

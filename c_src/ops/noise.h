@@ -37,10 +37,10 @@ typedef struct dcv_processing {
 
 /* Root mean square over the channels of dcv_noise_estimate, not below 0.003 of the picture's root mean square (the rounding of 8 bits
  * of sRGB at mid grey), nor 1e-6. DATA without a finite value. */
-dcv_status dcv_noise_level(const dcv_image *in, int channels, float *sigma, dcv_processing *processing);
+dcv_status dcv_noise_level(const dcv_image *in, int channels, int threads, float *sigma, dcv_processing *processing);
 
 float dcv_noise_with_processing(float sigma, dcv_processing processing, float gradient, int channels);
 
-dcv_status dcv_noise_gradient(const dcv_image *in, int channels, float sigma, float white, int side, float *gradient, float *edge);
+dcv_status dcv_noise_gradient(const dcv_image *in, int channels, float sigma, float white, int side, int threads, float *gradient, float *edge);
 
 #endif

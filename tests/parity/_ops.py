@@ -88,9 +88,9 @@ void dcv_tv_shrink(const dcv_fft *fft, int channels, const float *weights, float
 size_t dcv_tv_scratch(const dcv_fft *fft, int channels);
 int dcv_noise_estimate(const dcv_image *in, int channels, float *sigma);
 typedef struct { float share, blocking; } dcv_processing;
-int dcv_noise_level(const dcv_image *in, int channels, float *sigma, dcv_processing *processing);
+int dcv_noise_level(const dcv_image *in, int channels, int threads, float *sigma, dcv_processing *processing);
 float dcv_noise_with_processing(float sigma, dcv_processing processing, float gradient, int channels);
-int dcv_noise_gradient(const dcv_image *in, int channels, float sigma, float white, int side, float *gradient, float *edge);
+int dcv_noise_gradient(const dcv_image *in, int channels, float sigma, float white, int side, int threads, float *gradient, float *edge);
 void dcv_tiling_choose(dcv_tiling *tiling, int width, int height, int halo, int blend, int gap, int longest, int least_x, int least_y, double frame_cost);
 dcv_tile dcv_tiling_at(const dcv_tiling *tiling, int ix, int iy);
 void dcv_tile_load(const dcv_image *in, const dcv_tile *tile, int channels, const dcv_fft *fft, float *const *planes);

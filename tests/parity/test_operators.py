@@ -248,7 +248,7 @@ def test_processing(shape, channels, step, softness):
     lib, ffi = _ops.load().lib, _ops.load().ffi
     image, _kept = _ops.image_struct(y)
     level, processing = ffi.new("float *"), ffi.new("dcv_processing *")
-    assert lib.dcv_noise_level(image, channels, level, processing) == 0
+    assert lib.dcv_noise_level(image, channels, 2, level, processing) == 0
     expected, (share, blocking) = noise.estimate(exact(y))
     compare("noise", (level[0], processing.share, processing.blocking), (expected, share, blocking))
     compare("noise", lib.dcv_noise_with_processing(0.01, processing[0], 0.1, channels), noise.with_processing(0.01, (share, blocking), 0.1, channels))
@@ -280,11 +280,11 @@ def test_noise(shape, sigma, texture):
     each, processing, level, gradient, edge = ffi.new("float[3]"), ffi.new("dcv_processing *"), *(ffi.new("float *") for _ in range(3))
     assert lib.dcv_noise_estimate(image, 3, each) == 0
     compare("noise", list(each), noise.measure(exact(y))[0])
-    assert lib.dcv_noise_level(image, 3, level, processing) == 0
+    assert lib.dcv_noise_level(image, 3, 2, level, processing) == 0
     expected, shares = noise.estimate(exact(y))
     compare("noise", (level[0], processing.share, processing.blocking), (expected, *shares))
     for white in (np.inf, 0.7):
-        assert lib.dcv_noise_gradient(image, 3, sigma / 2, white, 9, gradient, edge) == 0
+        assert lib.dcv_noise_gradient(image, 3, sigma / 2, white, 9, 2, gradient, edge) == 0
         expected = noise.gradient_scale(exact(y), np.float32(sigma / 2), 9, np.float32(white))
         compare("gradient", gradient[0], expected)
         compare("gradient", edge[0], noise.edge_scale(exact(y), np.float32(sigma / 2), expected, 9, np.float32(white)))
