@@ -272,7 +272,6 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("DCV_OMEGA * (model[at] - z[at])", "DCV_OMEGA * (model[at] + z[at])"),
     ]),
     "opencl/picture.cl": ("test_opencl_kernels.py", [
-        ("(1.0f - w) * *to", "(1.0f + w) * *to"),
         ("else if(v >= saturation)", "else if(v < saturation)"),
         ("+= w * max(planes", "-= w * max(planes"),
         ("min(v, 0.0f)", "min(-v, 0.0f)"),
@@ -281,7 +280,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "c_src/cl/cl.c": ("test_opencl.py", [
         ("r = rho / (cl->job.lam", "r = -rho / (cl->job.lam"),
         ("rho *= growth", "rho /= growth"),
-        ("inner = inner || cl", "inner = inner && cl"),
+        ("any = any || cl", "any = any && cl"),
         ("((i - n / 2) % t->height", "((i + n / 2) % t->height"),
         ("left = rx[0] - tile.x0", "left = rx[0] + tile.x0"),
     ]),

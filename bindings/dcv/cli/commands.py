@@ -511,18 +511,15 @@ def info(quiet: bool, verbose: bool, as_json: bool) -> int:
     if as_json:
         print_json(told)
         return 0
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(show_header=False, box=None)
-    for name in ("version", "build", "python", "threads"):
-        table.add_row(name, str(told[name]))
-    table.add_row("devices", ", ".join(told["devices"]))
-    table.add_row("wisdom", f"{path} ({told['wisdom']['bytes']} bytes)" if path.exists() else f"{path} (none yet)")
+    lines = [(name, str(told[name])) for name in ("version", "build", "python", "threads")]
+    lines.append(("devices", ", ".join(told["devices"])))
+    lines.append(("wisdom", f"{path} ({told['wisdom']['bytes']} bytes)" if path.exists() else f"{path} (none yet)"))
     for row in dcv.parameters() if verbose else ():
         span = "|".join(row.choices) if row.choices else f"{row.min:g} to {row.max:g} {row.unit}".rstrip()
-        table.add_row(row.name, f"{span}: {row.doc}")
-    Console().print(table)
+        lines.append((row.name, f"{span}: {row.doc}"))
+    width = max(len(name) for name, _ in lines) + 2
+    for name, text in lines:
+        print(f"{name:{width}}{text}")
     return 0
 
 
