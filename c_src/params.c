@@ -4,7 +4,6 @@
  */
 #include "base/base.h"
 
-#include <math.h>
 #include <string.h>
 
 #define DCV_INT(name, def, min, max, unit, doc) { #name, DCV_TYPE_INT, offsetof(dcv_params, name), def, min, max, unit, NULL, doc },

@@ -98,7 +98,7 @@ def check_pixels(image: Any, channel_axis: int | None) -> np.ndarray:
         )
     if array.dtype.kind != "f" or array.dtype.itemsize not in (4, 8):
         raise errors.PixelTypeError(f"pixels are {array.dtype.name}: use float32 (or float64, which is computed in float32)")
-    if np.ma.is_masked(image):
+    if isinstance(image, np.ma.MaskedArray):
         array = image.filled(np.nan)
     if channel_axis is None:
         if array.ndim != 2:

@@ -9,7 +9,6 @@
 
 #include <fftw3.h>
 #include <pthread.h>
-#include <stdlib.h>
 
 static pthread_mutex_t planner = PTHREAD_MUTEX_INITIALIZER;
 
