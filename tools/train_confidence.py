@@ -17,51 +17,21 @@ from pathlib import Path
 from typing import Any
 
 import blind
+import generated
 import numpy as np
-import quality
-import scenes
-import scipy.ndimage
-
-import dcv
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from pyref import blind as reference
 
-SIDE, FOLDS, RIDGE = 255, 5, 1e-2
-WIDTHS = (9, 13, 15, 17, 19, 21, 25, 27, 31)  # px
+FOLDS, RIDGE = 5, 1e-2
 
 POOL: dict[str, np.ndarray] = {}
 
 
-def fill_pool(folders: list[Path]) -> None:
-    """scikit-image's photographs, and the pictures of the folders that are large enough."""
-    POOL.update({name: scenes.wheel_picture(name) for name in scenes.PHOTOGRAPHS})
-    for folder in folders:
-        POOL.update({name: a for name, a in quality.pictures(folder).items() if min(a.shape[:2]) >= SIDE + max(WIDTHS)})
-
-
-def random_psf(rng: np.random.Generator, width: int) -> np.ndarray:
-    """One that fits in `width` px."""
-    kind = rng.choice(["shake", "line", "disk", "Gaussian"], p=[0.64, 0.12, 0.12, 0.12])
-    if kind == "line":
-        return dcv.psf.motion(rng.uniform(4, width - 3), rng.uniform(0, 180))
-    if kind == "disk":
-        return dcv.psf.disk(rng.uniform(1.5, min(width / 2 - 1, 6)))
-    if kind == "Gaussian":
-        return dcv.psf.gaussian(rng.uniform(0.8, min(width / 5, 3)), width)
-    psf = scenes.shake(int(rng.integers(1 << 30)), width)
-    return scenes.odd(scipy.ndimage.gaussian_filter(psf, rng.uniform(0.3, 0.8))) if rng.random() < 0.5 else psf
-
-
 def case(seed: int) -> dict[str, Any]:
     """One estimate."""
-    rng = np.random.default_rng(seed)
-    name, width = str(rng.choice(list(POOL))), int(rng.choice(WIDTHS))
-    psf, sigma, size = random_psf(rng, width), float(np.exp(rng.uniform(np.log(0.0015), np.log(0.025)))), rng.choice(["auto", "given"])
-    side = SIDE + psf.shape[0] - 1
-    top, left = (rng.integers(length - side + 1) for length in POOL[name].shape[:2])
-    y, truth = scenes.blurred(POOL[name][top : top + side, left : left + side], psf, sigma, seed)
-    return {"seed": seed, "picture": name, **blind.judge(y, truth, psf, width if size == "given" else "auto")}
+    scene = generated.scene(POOL, seed)
+    return {"seed": seed, "picture": scene.picture, **blind.judge(scene.y, scene.truth, scene.psf, scene.size if scene.given else "auto")}
 
 
 def features(told: list[dict[str, Any]]) -> np.ndarray:
@@ -114,7 +84,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--resume", type=Path, help="file that keeps every case: a run broken off goes on from there")
     arguments = parser.parse_args()
-    fill_pool(arguments.data)
+    POOL.update(generated.pool(arguments.data))
     lines = arguments.resume.read_text("utf-8").splitlines() if arguments.resume and arguments.resume.exists() else []
     told = [json.loads(line) for line in lines]
     seeds = sorted(set(range(arguments.cases)) - {one["seed"] for one in told})

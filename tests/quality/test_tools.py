@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.ndimage
 import scipy.signal
 from scipy.ndimage import gaussian_filter
 
@@ -26,7 +27,7 @@ TOOLS = Path(__file__).resolve().parents[2] / "tools"
 def tools() -> Iterator[dict[str, ModuleType]]:
     sys.path.insert(0, str(TOOLS))
     try:
-        yield {name: importlib.import_module(name) for name in ("blind", "levin", "quality", "scenes", "train_confidence")}
+        yield {name: importlib.import_module(name) for name in ("blind", "generated", "levin", "quality", "scenes", "train_confidence")}
     finally:
         sys.path.remove(str(TOOLS))
 
@@ -105,9 +106,30 @@ def test_differences_have_adjoints(tools: dict[str, ModuleType]) -> None:
         assert np.vdot(d, levin.differences(x, axes)) == pytest.approx(np.vdot(levin.adjoint(d, axes), x))
 
 
+def test_generated_blurs_differ_by_processing_alone(tools: dict[str, ModuleType]) -> None:
+    generated = tools["generated"]
+    pictures = generated.pool([])
+    white, *processed = (generated.scene(pictures, 3, how) for how in generated.PROCESSING)
+    noise = np.std(white.y - scipy.ndimage.uniform_filter(white.y, (3, 3, 0)))
+    for scene in processed:
+        assert (scene.picture, scene.size, scene.sigma) == (white.picture, white.size, white.sigma)
+        assert np.array_equal(scene.truth, white.truth)
+        assert 0 < np.abs(scene.y - white.y).mean() < 3 * noise
+    assert np.array_equal(generated.scene(pictures, 3).y, white.y)
+    assert not np.array_equal(generated.scene(pictures, 4).psf, white.psf)
+
+
+def test_generated_cases_are_counted(tools: dict[str, ModuleType], capsys: pytest.CaptureFixture[str]) -> None:
+    tools["blind"].main(["--generated", "1", "--processing", "jpeg", "--seed", "2", "--json"], standalone_mode=False)
+    (one,) = json.loads(capsys.readouterr().out)
+    assert one["way"] == "jpeg"
+    tools["blind"].print_table([one])
+    assert "jpeg" in capsys.readouterr().out
+
+
 def test_the_confidence_is_fitted(tools: dict[str, ModuleType], capsys: pytest.CaptureFixture[str]) -> None:
     train = tools["train_confidence"]
-    train.fill_pool([])
+    train.POOL.update(tools["generated"].pool([]))
     one = train.case(1)
     assert json.loads(json.dumps(one))["picture"] in train.POOL
     assert one["true_psf_db"] > one["input_db"]
