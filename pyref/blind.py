@@ -68,6 +68,8 @@ LEAST_WIDTH = 0.3   # px, of moments
 LEAST = np.log(0.25)  # of a member, logarithm
 SHARE, MARGIN = 0.98, 2  # of the PSF's mass at half the resolution within the size that is proposed; px around it
 PRESS = (0.8, 0.35, 0.05)  # of that mass in the outermost pixels of a square of 3, 5, and 7 or more pixels: the size is too small
+LAMPS = 0.03        # largest share of clipped pixels that are taken for lamps
+LEFT = 0.5          # least share of the pixels that are known without them
 ROOM = 4            # a size that has grown is at most the window's side divided by this
 LAM_DECAY = 1.15    # divisor per round
 LAM_FINE = 1e-4     # floor
@@ -88,12 +90,13 @@ ISLAND = 0.02       # of the sum: smaller islands of the PSF are noise
 
 @dataclass
 class Estimate:
-    """psf: (size, size) or (size, size, 3), float32, sum 1; confidence in [0, 1]; scales: one dict per scale."""
+    """psf: (size, size) or (size, size, 3), float32, sum 1; confidence in [0, 1]; scales: one dict per scale; gain of energy on no blur."""
 
     psf: np.ndarray
     confidence: float
     noise: float
     scales: list = field(default_factory=list)
+    gain: float = 0.0
 
 
 def noise_level(y: np.ndarray, step: int = 1) -> float:
@@ -510,35 +513,63 @@ def presses(k: np.ndarray) -> bool:
     return bool(k[1:-1, 1:-1].sum() < (1 - PRESS[min(len(k) // 2, 3) - 1]) * k.sum())
 
 
-def estimate(y: np.ndarray, size: int, *, largest: int = 33, per_channel: bool = False, noise: float | None = None, size_of=fast_size) -> Estimate:
+def clipped(y: np.ndarray, saturation: float) -> np.ndarray:
+    """(M, N), bool: where a channel of y (M, N) or (M, N, 3) is at or above the saturation."""
+    return (y if y.ndim == 2 else y.max(2)) >= saturation
+
+
+def leave_out(y: np.ndarray, saturation: float, reach: int) -> np.ndarray:
+    """y (M, N) or (M, N, 3), NaN within `reach` of a clipped pixel in rows and columns: where its light can have blurred to."""
+    out = y.copy()
+    out[ndimage.binary_dilation(clipped(y, saturation), np.ones((2 * reach + 1,) * 2))] = np.nan
+    return out
+
+
+def estimate(y: np.ndarray, size: int, *, saturation: float = 0.0, **rest) -> Estimate:
+    """`search` of y; if it has lamps, also without what clipped pixels can have blurred into: the PSF of greater gain.
+
+    Lamps are pixels at or above `saturation` (0: none) that are at most LAMPS of the window. Their light is lost where it is clipped, so no PSF explains
+    the streaks they draw; those are the strongest edges of the window, and the search ends at no blur. Larger clipped areas are left as they are: with
+    them too much of the window would be lost.
+    """
+    whole = search(y, size, **rest)
+    if not (saturation > 0 and 0 < clipped(y, saturation).mean() <= LAMPS):
+        return whole
+    without = search(y, size, saturation=saturation, **rest)
+    return without if without.gain > whole.gain else whole
+
+
+def search(
+    y: np.ndarray, size: int, *, largest: int = 33, per_channel: bool = False, noise: float | None = None, saturation: float = 0.0, size_of=fast_size
+) -> Estimate:
     """PSF of the sample window y (M, N) or (M, N, 3), scene-linear; size odd, 3 to 33; ValueError for anything else.
 
     The size is what is expected: while the best start presses against its square at half the resolution, it is doubled, up to `largest` and a quarter of
     the window.
 
     One PSF for all channels, or with `per_channel` one for each channel, refined from the shared one and not centred again (their
-    relative shift is kept). Non-finite pixels are filled from their surroundings.
+    relative shift is kept). Non-finite pixels are filled from their surroundings, with `saturation` also what is within half the size of a clipped one.
     """
     if size % 2 == 0 or not 3 <= size <= 33 or min(y.shape[:2]) < max(size, 16) or not np.isfinite(y).any():
         raise ValueError("size must be odd, 3 to 33, the window at least 16 and the PSF size wide and high, with finite pixels")
     per_channel = per_channel and y.ndim == 3
-    given = noise
-    window = load(y, noise)
-    gray, noise = window.plane, window.noise
-    if is_flat(gray):
-        delta = padded(np.ones((1, 1)), size)
-        return Estimate(np.stack([delta] * 3, -1) if per_channel else delta, 0.0, noise)
-    scale = contrast(gray)
-    floor = least(noise, scale)
-    lam = float(np.clip(floor, *LAM_TRIAL))
-    variance = (noise * scale) ** 2
-    largest = max(size, min(largest, (min(gray.shape) // ROOM - 1) | 1))
+    given, whole = noise, y
+    largest = max(size, min(largest, (min(y.shape[:2]) // ROOM - 1) | 1))
     while True:
+        y = leave_out(whole, saturation, size // 2) if saturation > 0 else whole
+        window = load(y, given) if np.isfinite(y).mean() >= LEFT or not saturation > 0 else None
+        if window is None or is_flat(window.plane):
+            delta = padded(np.ones((1, 1)), size)
+            return Estimate(np.stack([delta] * 3, -1) if per_channel else delta, 0.0, window.noise if window else 0.0)
+        gray, noise = window.plane, window.noise
+        scale = contrast(gray)
+        floor, variance = least(noise, scale), (noise * scale) ** 2
         levels, starts = begin(gray * scale, size, floor, variance, size_of)
         middle, starts = len(levels), starts[:KEEP]
         if size >= largest or len(starts[0].k) < levels[-1][0].n or not presses(starts[0].k):
             break
         size = min(2 * size + 1, largest)
+    lam = float(np.clip(floor, *LAM_TRIAL))
     delta = padded(np.ones((1, 1)), size)
     levels += [(Scale(resize(gray * scale, zoom), n, size_of, variance * zoom**2), zoom) for n, zoom in schedule(size)[middle:]]
     finest = levels[-1][0]
@@ -577,4 +608,4 @@ def estimate(y: np.ndarray, size: int, *, largest: int = 33, per_channel: bool =
             factor = contrast(channel)
             planes.append(polish(Scale(channel * factor, size, size_of, (own * factor) ** 2), best_psf, lam))
         best_psf = np.stack(planes, -1)
-    return Estimate(best_psf, sure, noise, best.log)
+    return Estimate(best_psf, sure, noise, best.log, gains[0])

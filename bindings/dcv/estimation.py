@@ -65,6 +65,7 @@ def estimate_psf(
     channel_axis: int | None = None,
     per_channel: bool = False,
     noise: float | None = None,
+    saturation: float | None = None,
     threads: int | None = None,
     backend: str | None = None,
     device: int | None = None,
@@ -91,6 +92,9 @@ def estimate_psf(
         One PSF for each colour channel in place of one for all.
     noise : float, 0 to 1, optional
         Standard deviation of the noise relative to white. None: measured on the window.
+    saturation : float, optional
+        Level at and above which a value counts as clipped, of white. A window with lamps (clipped pixels, at most 3 % of it) is estimated a second time
+        without the pixels that they can have blurred into, for twice the time; the PSF that gains more energy on no blur is kept. None or 0: nothing is.
     threads, device, progress, log
         As for `dcv.deconvolve`.
     backend : {"cpu", "opencl"}, optional
@@ -124,6 +128,7 @@ def estimate_psf(
     values = params.make(
         channels=channels,
         noise=noise,
+        saturation=saturation,
         blur="per-channel" if per_channel else "shared",
         threads=threads,
         backend=backend,

@@ -48,6 +48,7 @@ def estimate_psf_grid(
     channel_axis: int | None = None,
     per_channel: bool = False,
     noise: float | None = None,
+    saturation: float | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
     log: Log | None = None,
@@ -65,7 +66,7 @@ def estimate_psf_grid(
         Width of the PSFs in pixels that is expected, odd, 3 to 33, or "auto": found in each cell. The largest that a cell needs serves all.
     grid : (rows, columns)
         Number of cells, each at least 2 `size` (66 for "auto") and 48 pixels wide and high.
-    channel_axis, per_channel, noise, threads, progress, log
+    channel_axis, per_channel, noise, saturation, threads, progress, log
         As for `estimate_psf`.
 
     Returns
@@ -101,6 +102,7 @@ def estimate_psf_grid(
             channel_axis=axis,
             per_channel=per_channel,
             noise=noise,
+            saturation=saturation,
             threads=threads,
             progress=None if progress is None else lambda fraction: progress(step + fraction / (rows * columns)),
             log=log,

@@ -14,6 +14,9 @@
  *
  * The size given is what is expected: where the best start presses against its square at half the resolution, all begin again in a larger one.
  *
+ * A window with lamps (has_lamps) is searched twice, as it is and without the pixels that clipped ones can have blurred into; the PSF that gains more energy
+ * on the delta is kept.
+ *
  * Threads share out the scales, starts and scores; each is computed by one thread alone, so the bits do not depend on their number.
  */
 #include "ops/boundary.h"
@@ -54,6 +57,8 @@ enum { SETTLE = 8 /* rounds */, PASSES = 2, WALK_ROUNDS = 2, BEST = 3 };
 #define PRUNE 0.03f  /* for a mean of PSFs */
 #define SHARE 0.98   /* of the PSF's mass at half the resolution, within the size that is proposed */
 #define MARGIN 2     /* px around it */
+#define LAMPS 0.03   /* largest share of clipped pixels that are taken for lamps */
+#define LEFT 0.5     /* least share of the pixels that are known without them */
 #define ROOM 4       /* a size that has grown is at most the window's side divided by this */
 #define WHITTLE 2.0  /* weight of dcv_whittle_cost beside the energy */
 #define SOFT_HIGHEST 2.0 /* largest |D|^2 that it sees where the noise need not be white */
@@ -88,7 +93,7 @@ typedef struct estimation {
   int planned;            /* levels with transforms */
   dcv_fft spectrum;       /* for dcv_whittle_cost */
   int total, done, stop;  /* steps of progress */
-  double before;          /* progress of the sizes that were too small */
+  double before, after;   /* progress at the beginning, after the sizes that were too small, and at the end */
 } estimation;
 
 static dcv_status lay_out(estimation *e, const dcv_params *params, int width, int height, int size)
@@ -130,6 +135,7 @@ dcv_status dcv_estimate_memory(const dcv_params *params, int width, int height, 
   estimation e;
   DCV_TRY(lay_out(&e, params, width, height, size));
   *bytes = bytes_of(&e) + sizeof(float) * e.level[e.levels - 1].fft.plane; /* FFTW's plans are made on a plane of their own */
+  if(params->saturation > 0.0f) *bytes += sizeof(float) * params->channels * width * height;
   return DCV_OK;
 }
 
@@ -233,7 +239,7 @@ static bool step(void *user)
   estimation *e = user;
   const int done = __atomic_add_fetch(&e->done, 1, __ATOMIC_RELAXED);
   if(dcv_cancelled(e->callbacks)) __atomic_store_n(&e->stop, 1, __ATOMIC_RELAXED);
-  if(dcv_thread() == 0) dcv_progress(e->callbacks, e->before + (0.999 - e->before) * done / e->total);
+  if(dcv_thread() == 0) dcv_progress(e->callbacks, e->before + (e->after - e->before) * done / e->total);
   return stopped(e);
 }
 
@@ -714,7 +720,7 @@ dcv_status dcv_estimate_size(const dcv_params *params, const dcv_image *window, 
   const int side = DCV_MIN(window->width, window->height), largest = DCV_MIN(DCV_ESTIMATE_MAX, side - 1 + side % 2);
   estimation e;
   DCV_TRY(lay_out(&e, params, window->width, window->height, largest));
-  e.callbacks = callbacks;
+  e.callbacks = callbacks, e.after = 0.999;
   double noise = params->noise, scale = 0.0;
   dcv_status status = open_estimation(&e, params);
   if(status == DCV_OK) scale = load_window(&e, window, &noise);
@@ -739,6 +745,76 @@ dcv_status dcv_estimate_size(const dcv_params *params, const dcv_image *window, 
   return DCV_OK;
 }
 
+static const float *pixel_of(const dcv_image *image, int x, int y)
+{
+  return image->data + y * image->row_stride + (ptrdiff_t)x * image->pixel_stride;
+}
+
+static bool is_clipped(const float *pixel, int channels, float white)
+{
+  for(int c = 0; c < channels; c++)
+    if(pixel[c] >= white) return true;
+  return false;
+}
+
+/* The window shows lamps: a few clipped pixels, up to a share of LAMPS. Larger areas are no lamps, and leaving them out loses more than it gains. */
+static bool has_lamps(const dcv_image *window, int channels, float white)
+{
+  if(!(white > 0.0f)) return false;
+  long clipped = 0;
+  for(int y = 0; y < window->height; y++)
+    for(int x = 0; x < window->width; x++) clipped += is_clipped(pixel_of(window, x, y), channels, white);
+  return clipped > 0 && clipped <= LAMPS * window->width * window->height;
+}
+
+/* *out <- the window's pixels, packed; all that are within `reach` of a clipped one, in rows and columns, are unknown. DATA where less than LEFT remains. */
+static dcv_status leave_out(const dcv_image *window, int channels, float white, int reach, dcv_image *out)
+{
+  const int width = window->width, height = window->height;
+  for(int y = 0; y < height; y++)
+    for(int x = 0; x < width; x++) memcpy(out->data + y * out->row_stride + (ptrdiff_t)x * channels, pixel_of(window, x, y), sizeof(float) * channels);
+  for(int y = 0; y < height; y++)
+    for(int x = 0; x < width; x++)
+    {
+      if(!is_clipped(pixel_of(window, x, y), channels, white)) continue;
+      for(int i = DCV_MAX(0, y - reach); i <= DCV_MIN(height - 1, y + reach); i++)
+        for(ptrdiff_t j = (ptrdiff_t)DCV_MAX(0, x - reach) * channels; j < (ptrdiff_t)DCV_MIN(width, x + reach + 1) * channels; j++)
+          out->data[i * out->row_stride + j] = NAN;
+    }
+  long left = 0;
+  for(size_t i = 0; i < (size_t)channels * width * height; i++) left += isfinite(out->data[i]) != 0;
+  return left < LEFT * channels * width * height ? DCV_ERROR_DATA : DCV_OK;
+}
+
+/* One estimate, in a square that grows as it must up to `largest`; what lamps blur into is left out of a copy in `pixels` unless that is NULL. The
+ * progress goes from `before` to `after`. */
+static dcv_status search(const dcv_params *params, const dcv_image *window, float *pixels, int size, int largest, double before, double after, dcv_psf *psf,
+                         const dcv_callbacks *callbacks, dcv_estimate_result *result)
+{
+  estimation e;
+  dcv_status status;
+  bool grows;
+  do
+  {
+    dcv_image sample = *window;
+    if(pixels)
+    {
+      sample = (dcv_image){ pixels, window->width, window->height, params->channels, (ptrdiff_t)window->width * params->channels };
+      DCV_TRY(leave_out(window, params->channels, params->saturation, size / 2, &sample));
+    }
+    DCV_TRY(lay_out(&e, params, window->width, window->height, size));
+    e.callbacks = callbacks, e.before = before, e.after = 0.999 * after;
+    grows = size < largest;
+    status = dcv_cancelled(callbacks) ? DCV_ERROR_CANCELLED : open_estimation(&e, params);
+    if(status == DCV_OK) status = estimate(&e, params, &sample, &grows, psf, result);
+    close_estimation(&e);
+    before = e.total > 0 ? e.before + (e.after - e.before) * e.done / e.total : before;
+    size = DCV_MIN(2 * size + 1, largest);
+  } while(status == DCV_OK && grows);
+  psf->size = e.size;
+  return status;
+}
+
 dcv_status dcv_estimate_psf(const dcv_params *params, const dcv_image *window, int size, dcv_psf *psf, const dcv_callbacks *callbacks,
                             dcv_estimate_result *result)
 {
@@ -752,25 +828,27 @@ dcv_status dcv_estimate_psf(const dcv_params *params, const dcv_image *window, i
   const double start = dcv_seconds();
   const int room = DCV_MIN(DCV_MIN(psf->size, DCV_ESTIMATE_MAX), DCV_MIN(window->width, window->height) / ROOM);
   const int largest = DCV_MAX(size, room - 1 + room % 2);
-  if(result) *result = (dcv_estimate_result){ .struct_size = sizeof(*result) };
-  estimation e;
-  dcv_status status;
-  double before = 0.0;
-  bool grows;
-  do
+  const int channels = params->channels, passes = has_lamps(window, channels, params->saturation) ? 2 : 1;
+  float values[2][3 * DCV_BLIND_VALUES];
+  dcv_psf found[2];
+  dcv_estimate_result results[2];
+  float *const pixels = passes == 2 ? dcv_alloc(sizeof(float) * channels * window->width * window->height) : NULL;
+  if(passes == 2 && !pixels) return DCV_ERROR_MEMORY;
+  dcv_status status = DCV_OK;
+  for(int pass = 0; pass < passes && status == DCV_OK; pass++)
   {
-    DCV_TRY(lay_out(&e, params, window->width, window->height, size));
-    e.callbacks = callbacks, e.before = before;
-    grows = size < largest;
-    status = dcv_cancelled(callbacks) ? DCV_ERROR_CANCELLED : open_estimation(&e, params);
-    if(status == DCV_OK) status = estimate(&e, params, window, &grows, psf, result);
-    close_estimation(&e);
-    before = e.total > 0 ? e.before + (0.999 - e.before) * e.done / e.total : 0.0;
-    size = DCV_MIN(2 * size + 1, largest);
-  } while(status == DCV_OK && grows);
+    found[pass] = (dcv_psf){ values[pass], size, psf->channels };
+    results[pass] = (dcv_estimate_result){ .struct_size = sizeof(*result) };
+    status = search(params, window, pass ? pixels : NULL, size, largest, (double)pass / passes, (pass + 1.0) / passes, &found[pass], callbacks, &results[pass]);
+    if(pass == 1 && status == DCV_ERROR_DATA) status = DCV_OK; /* too little is left: no gain */
+  }
+  dcv_release(pixels);
   if(status != DCV_OK) return status;
-  psf->size = e.size;
-  if(result) result->seconds = dcv_seconds() - start;
+  const int best = passes == 2 && results[1].evidence[0] > results[0].evidence[0];
+  memcpy(psf->data, values[best], sizeof(float) * psf->channels * found[best].size * found[best].size);
+  psf->size = found[best].size;
+  results[best].seconds = dcv_seconds() - start;
+  if(result) *result = results[best];
   dcv_progress(callbacks, 1.0);
   return DCV_OK;
 }

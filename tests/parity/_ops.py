@@ -17,7 +17,7 @@ DECLARATIONS = """
 typedef struct { int width, height, columns, stride; size_t plane; ...; } dcv_fft;
 typedef struct { float *data; int32_t size, channels; } dcv_psf;
 typedef struct { float *data; int32_t width, height, pixel_stride; ptrdiff_t row_stride; } dcv_image;
-typedef struct { uint32_t struct_size; int32_t channels; float noise; int32_t threads, planning, blur; ...; } dcv_params;
+typedef struct { uint32_t struct_size; int32_t channels; float noise, saturation; int32_t threads, planning, blur; ...; } dcv_params;
 typedef struct { uint32_t struct_size; float confidence, noise; int32_t scales; int32_t scale_size[16], scale_rounds[16]; float scale_change[16]; double seconds;
   float evidence[3]; } dcv_estimate_result;
 typedef struct { dcv_fft fft, small; int planes, width, height, size; double zoom; float *filled, *Y, *slope_x, *slope_y, *dx, *dy; float variance; ...; } dcv_blind_level;

@@ -258,14 +258,14 @@ def test_steps_and_energy(n: int, lam: float, picture) -> None:
     assert level.lib.dcv_blind_energy(level.level, level.work, small(k)[1], n) == pytest.approx(reference.energy(k), abs=5e-3)
 
 
-def estimate(y: np.ndarray, n: int, room: int = 0):
+def estimate(y: np.ndarray, n: int, room: int = 0, saturation: float = 0.0):
     """(PSF, result) of the core, expecting size n; the PSF may grow to `room`."""
     module = _ops.load()
     image, _kept = _ops.image_struct(y[..., None] if y.ndim == 2 else y)
     psf, data = _ops.psf_struct(np.zeros((max(n, room),) * 2))
     params, result = module.ffi.new("dcv_params *"), module.ffi.new("dcv_estimate_result *")
     module.lib.dcv_params_init(params)
-    params.channels, params.planning = 1 if y.ndim == 2 else 3, 0
+    params.channels, params.planning, params.saturation = 1 if y.ndim == 2 else 3, 0, saturation
     result.struct_size = module.ffi.sizeof("dcv_estimate_result")
     assert module.lib.dcv_estimate_psf(params, image, n, psf, module.ffi.NULL, result) == 0
     return data.ravel()[: psf.size**2].reshape(psf.size, psf.size), result
@@ -287,6 +287,40 @@ def test_whole_estimate(n: int) -> None:
     # Of the start that went furthest: another one would have changed otherwise. An island at the threshold that one alone drops counts twice: lost here,
     # and shared out among the rest. Measured up to 0.023.
     assert list(result.scale_change)[: result.scales] == pytest.approx([scale["change"] for scale in expected.scales], abs=2 * blind.ISLAND)
+
+
+def with_lamps(n: int) -> np.ndarray:
+    """blurred(n) with lamps that are brighter than white, which is what they are cut off at."""
+    y = blurred(n).astype(np.float64)
+    y *= 0.3 / y.max()
+    lamps = np.zeros_like(y)
+    lamps[20::47, 31::53] = 60
+    return np.minimum(y + scipy.ndimage.convolve(lamps, arc(n)), 1).astype(np.float32)
+
+
+def test_lamps_are_left_out() -> None:
+    n = 9
+    y = with_lamps(n)
+    assert 0 < (y >= 1).mean() < blind.LAMPS
+    whole, ignored = estimate(y, n)
+    data, result = estimate(y, n, saturation=1)
+    assert correlation(whole, arc(n)) < 0.7
+    assert correlation(data, arc(n)) > 0.8
+    assert result.evidence[0] > ignored.evidence[0]
+    expected = blind.estimate(y.astype(np.float64), n, saturation=1, largest=n, size_of=fast_size)
+    assert correlation(data, expected.psf) > 0.99
+    assert result.evidence[0] == pytest.approx(expected.gain, abs=0.01)
+
+
+def test_large_clipped_areas_are_not_left_out() -> None:
+    y = with_lamps(9)
+    y[:, :8] = 1
+    whole, ignored = estimate(y, 9)
+    data, result = estimate(y, 9, saturation=1)
+    assert np.array_equal(data, whole)
+    assert list(result.evidence) == list(ignored.evidence)
+    y = blurred(9)
+    assert np.array_equal(estimate(y, 9)[0], estimate(y, 9, saturation=float(y.max()) + 1)[0])
 
 
 def demosaiced(y: np.ndarray) -> np.ndarray:
