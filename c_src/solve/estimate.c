@@ -15,7 +15,7 @@
  * The size given is what is expected: where the best start presses against its square at half the resolution, all begin again in a larger one.
  *
  * A window with lamps (has_lamps) is searched twice, as it is and without the pixels that clipped ones can have blurred into; the PSF that gains more energy
- * on the delta is kept.
+ * on the delta is kept; on doubt the first.
  *
  * Threads share out the scales, starts and scores; each is computed by one thread alone, so the bits do not depend on their number.
  */
@@ -58,7 +58,8 @@ enum { SETTLE = 8 /* rounds */, PASSES = 2, WALK_ROUNDS = 2, BEST = 3 };
 #define SHARE 0.98   /* of the PSF's mass at half the resolution, within the size that is proposed */
 #define MARGIN 2     /* px around it */
 #define LAMPS 0.03   /* largest share of clipped pixels that are taken for lamps */
-#define LEFT 0.5     /* least share of the pixels that are known without them */
+#define LEFT 0.5     /* least share of the pixels that are known without them, */
+#define DOUBT 0.2f   /* and least confidence in what is found there */
 #define ROOM 4       /* a size that has grown is at most the window's side divided by this */
 #define WHITTLE 2.0  /* weight of dcv_whittle_cost beside the energy */
 #define SOFT_HIGHEST 2.0 /* largest |D|^2 that it sees where the noise need not be white */
@@ -844,7 +845,7 @@ dcv_status dcv_estimate_psf(const dcv_params *params, const dcv_image *window, i
   }
   dcv_release(pixels);
   if(status != DCV_OK) return status;
-  const int best = passes == 2 && results[1].evidence[0] > results[0].evidence[0];
+  const int best = passes == 2 && results[1].evidence[0] > results[0].evidence[0] && results[1].confidence >= DOUBT;
   memcpy(psf->data, values[best], sizeof(float) * psf->channels * found[best].size * found[best].size);
   psf->size = found[best].size;
   results[best].seconds = dcv_seconds() - start;

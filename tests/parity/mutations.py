@@ -218,7 +218,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("add(fft, x, work->a)", "add(fft, y, work->a)"),
         ("power[j] += h * h", "power[j] = h * h"),
     ]),
-    "c_src/solve/estimate.c": ("test_blind.py -k 'whole or family or grow or softness or colour or gaussian_is or less_likely'", [
+    "c_src/solve/estimate.c": ("test_blind.py -k 'whole or family or grow or softness or colour or gaussian_is or less_likely or lamps or clipped'", [
         ("c[0] - 2.0f * c[d]", "c[0] + 2.0f * c[d]"),
         ("OWN_NOISE * OWN_NOISE * power[0]", "-OWN_NOISE * OWN_NOISE * power[0]"),
         ("chroma(p[0], p[1], p[2]", "chroma(p[0], p[1], -p[2]"),
@@ -233,6 +233,9 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("gain < (radius", "gain > (radius"),
         ("within < 1.0 - PRESS", "within < 1.0 + PRESS"),
         ("DCV_MIN(2 * size + 1, largest)", "DCV_MIN(2 * size - 1, largest)"),
+        ("clipped <= LAMPS", "clipped >= LAMPS"),
+        ("DCV_MIN(width, x + reach + 1)", "DCV_MIN(width, x)"),
+        ("results[1].evidence[0] > results[0]", "results[1].evidence[0] < results[0]"),
     ]),
     "c_src/solve/family.c": ("test_blind.py -k 'families or apart'", [
         ("cosine * x + sine * y", "cosine * x - sine * y"),
