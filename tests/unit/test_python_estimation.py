@@ -183,3 +183,13 @@ def test_grid_of_estimates(psf: np.ndarray, blurred: np.ndarray) -> None:
 def test_grid_that_does_not_fit(blurred: np.ndarray, grid: tuple[int, int]) -> None:
     with pytest.raises(dcv.errors.ArgumentError, match="grid"):
         dcv.estimate_psf_grid(blurred, 9, grid, channel_axis=-1)
+
+
+def test_lamps_are_left_out(blurred: np.ndarray, psf: np.ndarray) -> None:
+    lit = 0.5 * blurred
+    for y in range(20, 230, 60):
+        for x in range(20, 230, 60):
+            lit[y : y + 4, x : x + 9] = 1
+    as_data, without = (dcv.estimate_psf(lit, 9, channel_axis=-1, saturation=saturation) for saturation in (None, 0.99))
+    assert without.evidence[0] > as_data.evidence[0]
+    assert correlation(without.psf, psf) > 0.8 > correlation(as_data.psf, psf)
