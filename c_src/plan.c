@@ -30,7 +30,7 @@ struct dcv_plan {
   dcv_params params;
   dcv_psf psf;
   dcv_tiling tiling;
-  dcv_fft fft;
+  dcv_fft fft, block; /* of a tile; of a block of ops/highlight, with a clipping level only */
   dcv_job job;
   dcv_highlight highlight;
   dcv_psf_grid grid; /* data NULL: one PSF for all tiles */
@@ -258,7 +258,8 @@ static dcv_status lay_out(dcv_plan *plan, const dcv_params *params, int width, i
 
   plan->shared_floats = plan->solver->shared_floats(&plan->job);
   const bool bright = plan->job.saturation < INFINITY;
-  plan->work_floats = DCV_MAX(dcv_round_floats(plan->solver->work_floats(&plan->job)), bright ? DCV_HIGHLIGHT_PLANES * plan->fft.plane : 0);
+  if(bright) dcv_fft_layout(&plan->block, dcv_highlight_block(psf), dcv_highlight_block(psf));
+  plan->work_floats = DCV_MAX(dcv_round_floats(plan->solver->work_floats(&plan->job)), bright ? DCV_MAX(dcv_highlight_floats(&plan->fft, &plan->block), 4 * plan->fft.plane) : 0);
   plan->thread_floats = plan->work_floats + plan->job.channels * plan->fft.plane
                         + dcv_round_floats(plan->tiling.transform_width + plan->tiling.transform_height)
                         + (bright ? (2 + 2 * plan->job.channels) * plan->fft.plane : 0);
@@ -383,6 +384,7 @@ static dcv_status allocate(dcv_plan *plan)
   plan->threads_memory = varies || plan->shared ? dcv_alloc_floats(plan->threads * plan->thread_floats) : NULL;
   if(!plan->threads_memory) return DCV_ERROR_MEMORY;
   DCV_TRY(dcv_fft_init(&plan->fft, plan->fft.width, plan->fft.height, plan->params.planning));
+  if(plan->block.plane > 0) DCV_TRY(dcv_fft_init(&plan->block, plan->block.width, plan->block.height, plan->params.planning));
   if(!varies) plan->solver->prepare(&plan->job, plan->shared);
   return DCV_OK;
 }
@@ -437,6 +439,7 @@ void dcv_plan_destroy(dcv_plan *plan)
   if(!plan) return;
   dcv_cl_destroy(plan->cl);
   dcv_fft_clear(&plan->fft);
+  dcv_fft_clear(&plan->block);
   dcv_psf_clear(&plan->psf);
   dcv_release(plan->grid.data);
   dcv_release(plan->shared);
@@ -679,11 +682,10 @@ dcv_status dcv_plan_execute(dcv_plan *plan, const dcv_image *in, dcv_image *out,
         const bool lamps = bright && dcv_highlight_find(&highlight, &plan->fft, channels, y, run.data_width, run.data_height, reached, work);
         if(lamps)
         {
-          const dcv_highlight_place place = { run.data_width, run.data_height, run.frame ? dcv_boundary_reach(job.psf->size / 2) : 0, run.edge_x, run.edge_y };
-          memset(doubt, 0, sizeof(float) * plan->fft.plane);
-          for(int c = 0; c < channels; c++)
-            dcv_highlight_separate(&highlight, &plan->fft, dcv_job_otf(&job, shared_tables, c), &place, job.kept, y[c], rest[c], light[c], doubt,
-                                   work);
+          const dcv_highlight_place place = { tile.x0, tile.y0, run.data_width, run.data_height };
+          const float *otfs[3];
+          for(int c = 0; c < channels; c++) otfs[c] = dcv_job_otf(&job, shared_tables, c);
+          dcv_highlight_separate(&highlight, &plan->fft, otfs, &plan->block, job.psf, &place, job.kept, reached, channels, y, rest, light, doubt, work);
           dcv_highlight_doubtful(&highlight, &plan->fft, reached, channels, (const float *const *)rest, y, run.data_width, run.data_height, doubt, work);
         }
         plan->solver->run(&job, shared_tables, work, &run);

@@ -2,9 +2,9 @@
 
 Next to a clipped highlight of, say, twenty times white everything is light of the lamp, spread by the PSF. The six iterations of a restoration
 do not find out how bright it was, and whatever they assume rings across the picture. So lamps are taken out before (`separate`): the iteration of
-Richardson and Lucy, positive and multiplicative, piles the missing light up where a lamp is within twenty steps. What it finds above 0.9 white is the
-lamps' own layer; its blurred form leaves the data, clipped values become what the rest of the model says, and what remains is a picture without lamps,
-restored like any other. The layer is added to the result, not above white.
+Richardson and Lucy (`solve`), positive and multiplicative, piles the missing light up where a lamp is, within ten steps or some tens. What it finds
+above 0.9 white is the lamps' own layer; its blurred form leaves the data, clipped values become what the rest of the model says, and what remains is a
+picture without lamps, restored like any other. The layer is added to the result, not above white.
 
 Not every lamp can be found in this way. Where the model misses the data around clipped pixels by more than a hundredth of white, the data give way to the
 model, too, which cannot ring, and the result fades into the input (`doubtful`, `join`): on doubt, a lamp stays as it was taken. And near lamps the result
@@ -20,6 +20,8 @@ A clipped pixel next to another that is darker than this by more than four times
 
 Where no lamp is found, clipping still hides a little light; the iterations of the restoration find it (`solver.Problem.impute`).
 """
+from itertools import pairwise
+
 import numpy as np
 from scipy.ndimage import maximum_filter, minimum_filter, uniform_filter
 
@@ -33,7 +35,7 @@ TAIL = 0.01
 RAMP = 2
 EXTENT = 4
 HELD = 5
-STEPS = 20
+ASKED, FALL, MOST = 10, 0.9, 80
 LEVEL = 0.9
 DOUBT = 0.01
 OFFSET, FLOOR, SMALL, SMOOTH = 3.0, 0.1, 5.0, 0.6
@@ -138,71 +140,138 @@ def find(y, psf, white, noise):
     return maximum_filter(lamp, tuple(2 * (5 * r // 2) + 1 for r in spread(psf)), mode="constant")
 
 
-def separate(y, psf, white, noise, shape, k, margin=0, repeat=0, kept=0.0):
-    """Take the light of lamps out of the data, channel by channel.
+def block_side(psf):
+    """Side of the blocks in which light is looked for: 14 n // 2 + 48 for a PSF of n x n, rounded up to a multiple of 32."""
+    return -(-(14 * (psf.shape[0] // 2) + 48) // 32) * 32
 
-    From x_0 = d = max(y, 0) + 3 noise, with v = max(x_t + max(t - 1, 0) / (t + 2) (x_t - x_(t-1)), 0.1 noise), t = 0, 1 .. 19,
+
+def in_doubt(miss, over, known, half, white, noise):
+    """(M, N) boolean: clipped values (`over`) where the mean square of `miss` is more than noise^2 + (0.01 white)^2.
+
+    Over the known values (`known`, clipped ones not among them) within the spread `half` (rows, columns) both from there and from a clipped one.
+    """
+    rows, columns = half
+    used = known & maximum_filter(over, (2 * rows + 1, 2 * columns + 1), mode="constant")
+
+    def total(a):
+        wide = np.pad(a, [(rows + 1, rows), (columns + 1, columns)]).astype(float).cumsum(axis=0).cumsum(axis=1)
+        (m, n), (p, q) = (2 * rows + 1, 2 * columns + 1), a.shape
+        return wide[m : m + p, n : n + q] - wide[:p, n : n + q] - wide[m : m + p, :q] + wide[:p, :q]
+
+    wrong, count = total(np.where(used, np.square(miss), 0)), np.rint(total(used))
+    return over & (count > 0) & (wrong > (noise**2 + (DOUBT * white) ** 2) * count)
+
+
+def solve(y, psf, half, white, noise, own, reached):
+    """The light of lamps in one block of one channel.
+
+    From x_0 = d = max(y, 0) + 3 noise, with v = max(x_t + max(t - 1, 0) / (t + 2) (x_t - x_(t-1)), 0.1 noise), t = 0, 1 ..,
 
         x_(t+1) = max(v K^T r / clamp(1 + 0.6 noise c(v) / v, 1/2, 2), 0.1 noise),   c(v) = D^T (D v / max(|D v|, 5 noise)),
         r = d / (K v) where d is known, max(d / (K v), 1) where clipped, 1 where unknown
 
     (Richardson 1972, Lucy 1974; a clipped value is a lower bound, an unknown one follows the model; the total variation of Dey et al. 2006 as in `rl`; steps
-    carried on as by Nesterov 1983.) With x = x_20 - 3 noise the light is s = max(x - 0.9 white, 0), and the data become y - K s where known, K x - K s
-    where clipped.
+    carried on as by Nesterov 1983.) After every tenth step the clipped values that are `in_doubt` are counted; the end is when there are none, when they
+    have become fewer by less than a tenth, or after 80 steps.
+
+    Parameters
+    ----------
+    y : (m, n), at most `block_side`; non-finite where unknown, and what lies around is unknown, too
+    psf : (n, n); half : (rows, columns), the `spread` of all channels; white, noise : see `find`
+    own : slices of the part that counts; reached : (m, n) boolean, where a lamp reaches
+
+    Returns
+    -------
+    x - 3 noise, K x - 3 noise, `in_doubt` : (m, n) arrays
+    """
+    dtype, shape, inside = y.dtype, (block_side(psf),) * 2, np.s_[: y.shape[0], : y.shape[1]]
+    k = fft.otf(psf, shape).astype(np.result_type(dtype, np.complex64))
+    filled, finite = (a[..., 0] for a in boundary.fill_holes(y[..., None]))
+    known, over = (np.zeros(shape, bool) for _ in range(2))
+    over[inside] = finite & (filled >= white)
+    known[inside] = finite & ~over[inside]
+    offset, least, small, step = (dtype.type(a * noise) for a in (OFFSET, FLOOR, SMALL, SMOOTH))
+    d = np.maximum(boundary.extend(filled, shape), 0) + offset
+
+    def blur(a, transfer):
+        return fft.inverse(transfer * fft.forward(a), shape)
+
+    def doubts(model):
+        return in_doubt((d - model)[inside], over[inside], known[inside], half, white, noise) & reached
+
+    x, before, doubtful = d, d, np.inf
+    for t in range(MOST):
+        if t > 0 and t % ASKED == 0:
+            now = np.count_nonzero(doubts(blur(x, k))[own])
+            if now == 0 or now > FALL * doubtful:
+                break
+            doubtful = now
+        v = np.maximum(x + dtype.type(max(t - 1, 0) / (t + 2)) * (x - before), least)
+        ratio = d / np.maximum(blur(v, k), least)
+        ratio = np.where(over, np.maximum(ratio, 1), np.where(known, ratio, 1))
+        slope = tv.gradient(v[..., None])
+        bend = tv.gradient_adjoint(slope / np.maximum(np.sqrt((slope * slope).sum(axis=0)), small))[..., 0]
+        before, x = x, np.maximum(v * blur(ratio, np.conj(k)) / np.clip(1 + step * bend / v, 0.5, 2), least)
+    model = blur(x, k)
+    return (x - offset)[inside], (model - offset)[inside], doubts(model)
+
+
+def separate(y, psf, white, noise, shape, k, reached, kept=0.0, origin=(0, 0)):
+    """Take the light of lamps out of the data, channel by channel.
+
+    Light is looked for (`solve`) in blocks: squares whose middles tile the picture from its first pixel on, if something within twice the spread of what
+    lamps reach lies in the middle. x has s = max(x - 0.9 white, 0) of light, and the data become y - K s where known, K x - K s where clipped.
 
     Parameters
     ----------
     y, psf, white, noise : see `find`
     shape : periodic domain (P, Q); k : (P, Q // 2 + 1, 1 or C), OTF
-    margin : width of the surroundings that are unknown; repeat : pixels by which the edge is repeated (`boundary.known`, `boundary.extend`)
+    reached : (M, N) boolean, `find`
     kept : share of the blur left in s
+    origin : row and column of y[0, 0] in the picture
 
     Returns
     -------
     data : (M, N, C) array without the light, non-finite where y is
-    rest : (M, N, C) array, K x - K s everywhere
+    rest : (M, N, C) array, K x - K s; NaN where no light was looked for
     light : (M, N, C) array, s + kept (K s - s)
-    doubt : (M, N) boolean: clipped in a channel where the mean square of y - K x is more than noise^2 + (0.01 white)^2, over the known pixels within the spread
-        both from there and from a clipped one
+    doubt : (M, N) boolean: `in_doubt` in a channel
     """
-    dtype = y.dtype
-    filled, finite = boundary.fill_holes(y)
-    known = boundary.known(finite, shape, margin)
-    inside = np.s_[: y.shape[0], : y.shape[1]]
-    over = np.zeros_like(known)
-    over[inside] = finite & (filled >= white)
-    offset, least, small, step = (dtype.type(a * noise) for a in (OFFSET, FLOOR, SMALL, SMOOTH))
-    d = np.maximum(boundary.extend(filled, shape, repeat), 0) + offset
+    half, side = spread(psf), block_side(psf)
+    most = max(half)
+    around_block = 5 * most // 2 + 8
+    core = side - 2 * most - 8 - 2 * around_block
+    near = maximum_filter(reached, around(psf, 2), mode="constant")
+    psf = psf[..., None] if psf.ndim == 2 else psf
+    model, light, doubt = np.full_like(y, np.nan), np.zeros_like(y), np.zeros(reached.shape, bool)
 
-    def blur(a, transfer):
-        return fft.inverse(transfer * fft.forward(a), shape)
+    def middles(first, length):
+        cuts = [0, *range(core - first % core, length, core), length]
+        return list(pairwise(cuts))
 
-    x = before = d
-    for t in range(STEPS):
-        v = np.maximum(x + dtype.type(max(t - 1, 0) / (t + 2)) * (x - before), least)
-        ratio = d / np.maximum(blur(v, k), least)
-        ratio = np.where(over, np.maximum(ratio, 1), np.where(known, ratio, 1))
-        slope = tv.gradient(v)
-        bend = tv.gradient_adjoint(slope / np.maximum(np.sqrt((slope * slope).sum(axis=0)), small))
-        before, x = x, np.maximum(v * blur(ratio, np.conj(k)) / np.clip(1 + step * bend / v, 0.5, 2), least)
-    x = x - offset
-    light = np.maximum(x - dtype.type(LEVEL * white), 0)
-    model, spread_light = blur(x, k)[inside], blur(light, k)[inside]
-    over, light = over[inside], light[inside]
+    for top, bottom in middles(origin[0], y.shape[0]):
+        for left, right in middles(origin[1], y.shape[1]):
+            own = np.s_[top:bottom, left:right]
+            if not near[own].any():
+                continue
+            y0, x0 = max(top - around_block, 0), max(left - around_block, 0)
+            block = np.s_[y0 : bottom + around_block, x0 : right + around_block]
+            part = np.s_[top - y0 : bottom - y0, left - x0 : right - x0]
+            for c in range(y.shape[2]):
+                if not clipped(y[block][..., c : c + 1], white).any():
+                    model[(*own, c)] = y[(*own, c)]
+                    continue
+                x, own_model, marks = solve(y[(*block, c)], psf[..., c % psf.shape[2]], half, white, noise, part, reached[block])
+                model[(*own, c)], light[(*own, c)] = own_model[part], np.maximum(x[part] - y.dtype.type(LEVEL * white), 0)
+                doubt[own] |= marks[part]
+
+    wide = np.zeros((*shape, y.shape[2]), y.dtype)
+    wide[: y.shape[0], : y.shape[1]] = light
+    spread_light = fft.inverse(k * fft.forward(wide), shape)[: y.shape[0], : y.shape[1]].astype(y.dtype)
     rest = model - spread_light
-    data = np.where(finite, np.where(over, rest, filled - spread_light), np.nan).astype(dtype)
-
-    used = finite & ~over & maximum_filter(over, (*around(psf, 1), 1), mode="constant")
-    sizes = [n // 2 for n in around(psf, 1)]
-
-    def total(a):
-        wide = np.pad(a, [(n + 1, n) for n in sizes] + [(0, 0)]).astype(float).cumsum(axis=0).cumsum(axis=1)
-        (m, n), (p, q) = (2 * s + 1 for s in sizes), y.shape[:2]
-        return wide[m : m + p, n : n + q] - wide[:p, n : n + q] - wide[m : m + p, :q] + wide[:p, :q]
-
-    wrong, count = total(np.where(used, np.square(filled - model), 0)), np.rint(total(used))
-    wrong = (count > 0) & (wrong > (noise**2 + (DOUBT * white) ** 2) * count)
-    return data, rest, light + dtype.type(kept) * (spread_light - light), (over & wrong).any(axis=2)
+    over = np.isfinite(y) & (np.where(np.isfinite(y), y, 0) >= white)
+    data = np.where(over, np.where(np.isfinite(rest), rest, y), y - spread_light)
+    return data, rest, light + y.dtype.type(kept) * (spread_light - light), doubt
 
 
 def join(x, light, y, white, weight):

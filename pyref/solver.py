@@ -132,9 +132,7 @@ def restore(solver, y, psf, params=None, iterations=None, white=None, dtype=np.f
     reached = np.zeros(y.shape[:2], bool) if white is None else highlight.find(y, psf, white, params.sigma)
     domain = problem(y, psf, white, dtype, shape, frame, halo)
     if reached.any():
-        radius = max(psf.shape[:2]) // 2
-        surroundings = (boundary.reach(radius), boundary.edge(boundary.gap(radius, halo))) if frame else (0, 0)
-        data, rest, light, doubt = highlight.separate(y, psf, white, params.sigma, domain.shape, domain.k, *surroundings, params.kept)
+        data, rest, light, doubt = highlight.separate(y, psf, white, params.sigma, domain.shape, domain.k, reached, params.kept)
         hidden, weight = highlight.doubtful(doubt, reached, psf)
         domain = problem(np.where(hidden[..., None] & np.isfinite(data), rest, data), psf, white, dtype, shape, frame, halo)
     x = solver.solve(domain, params, watch=cropped if watch else None, **options)

@@ -40,7 +40,7 @@ TOLERANCES = {
     # lamps
     "highlight marks": (0.0, "pixels that comparisons of the same values mark; the thresholds are sums over the PSF, rounded once"),
     "highlight weight": (3e-7, "a mean of 25 zeros and ones"),
-    "highlight light": (3e-5, "twenty multiplicative steps, each with two pairs of transforms; relative to light of up to thirty times white"),
+    "highlight light": (3e-5, "up to eighty multiplicative steps, each with two pairs of transforms; relative to light of up to thirty times white"),
     "highlight blend": (3e-7, "one interpolation"),
     # refocus
     "refocus kernels": (2e-6, "one transform, over the largest value of any kernel"),

@@ -57,7 +57,7 @@ struct dcv_cl {
   dcv_cl_fft *single, *together; /* of one tile, of a batch; the same where a batch is one tile */
   dcv_highlight highlight;
   float *host;  /* with a clipping level: what ops/highlight needs, in host memory, planes of `fft`; see host_floats */
-  dcv_fft fft;  /* likewise */
+  dcv_fft fft, block; /* likewise: of a tile, of a block of ops/highlight */
   cl_event reached; /* the end of the iteration before the one queued last, or NULL */
   const dcv_callbacks *callbacks; /* of the run */
   int done;                       /* tiles, in the run */
@@ -271,11 +271,16 @@ static dcv_status set_up(dcv_cl *cl, const dcv_cl_target *target)
   return written;
 }
 
+static size_t work_floats(const dcv_cl *cl)
+{
+  return DCV_MAX(dcv_highlight_floats(&cl->fft, &cl->block), 4 * cl->fft.plane);
+}
+
 /* Transfer functions; a tile's planes as the device has them, its planes; work; for each tile of a batch: reached, doubt, light, rest. */
 static size_t host_floats(const dcv_cl *cl)
 {
   const size_t channels = cl->job.channels;
-  return cl->tile.plane * channels + cl->fft.plane * (dcv_job_otfs(&cl->job) + channels + DCV_HIGHLIGHT_PLANES + cl->batch * (2 + 2 * channels));
+  return cl->tile.plane * channels + cl->fft.plane * (dcv_job_otfs(&cl->job) + channels + cl->batch * (2 + 2 * channels)) + work_floats(cl);
 }
 
 dcv_status dcv_cl_create(dcv_cl **out, const dcv_job *job, const dcv_tiling *tiling, int batch, const dcv_cl_target *target)
@@ -288,7 +293,9 @@ dcv_status dcv_cl_create(dcv_cl **out, const dcv_job *job, const dcv_tiling *til
   cl->step = target->context ? 4 : job->channels, cl->threads = target->threads;
   cl->turned = dcv_job_turned(job), cl->next = dcv_job_otfs(job) == 1 ? 0 : cl->tile.plane;
   cl->highlight = dcv_highlight_of(job->psf, job->saturation, job->noise);
-  const dcv_status transforms = job->saturation < INFINITY ? dcv_fft_init(&cl->fft, cl->tile.width, cl->tile.height, 0) : DCV_OK;
+  const int side = dcv_highlight_block(job->psf);
+  dcv_status transforms = job->saturation < INFINITY ? dcv_fft_init(&cl->fft, cl->tile.width, cl->tile.height, 0) : DCV_OK;
+  if(transforms == DCV_OK && job->saturation < INFINITY) transforms = dcv_fft_init(&cl->block, side, side, 0);
   if(transforms == DCV_OK && job->saturation < INFINITY) cl->host = dcv_alloc_floats(host_floats(cl));
   cl->ranges = dcv_alloc(sizeof(int) * 2 * (tiling->tiles_x + tiling->tiles_y));
   cl->places = dcv_alloc(sizeof(*cl->places) * tiling->tiles_x);
@@ -321,6 +328,7 @@ void dcv_cl_destroy(dcv_cl *cl)
   if(cl->own_queue) clReleaseCommandQueue(cl->queue);
   dcv_release(cl->host);
   if(cl->fft.forward) dcv_fft_clear(&cl->fft);
+  if(cl->block.forward) dcv_fft_clear(&cl->block);
   dcv_release(cl->ranges);
   dcv_release(cl->places);
   dcv_release(cl->order);
@@ -345,7 +353,7 @@ static lamp_planes lamp_planes_of(const dcv_cl *cl, int slot)
 {
   const int channels = cl->job.channels;
   const size_t plane = cl->fft.plane;
-  float *const own = cl->host + dcv_job_otfs(&cl->job) * plane, *const work = own + channels * plane, *const slots = work + DCV_HIGHLIGHT_PLANES * plane;
+  float *const own = cl->host + dcv_job_otfs(&cl->job) * plane, *const work = own + channels * plane, *const slots = work + work_floats(cl);
   lamp_planes l = { .work = work, .reached = slots + slot * (2 + 2 * channels) * plane, .device = slots + cl->batch * (2 + 2 * channels) * plane };
   l.doubt = l.reached + plane;
   for(int c = 0; c < channels; c++) l.planes[c] = own + c * plane, l.light[c] = l.doubt + (2 * c + 1) * plane, l.rest[c] = l.light[c] + plane;
@@ -375,19 +383,20 @@ static dcv_status bring(dcv_cl *cl, int which, int slot, const lamp_planes *l)
   return write(cl, which, (size_t)slot * cl->job.channels * t->plane, l->device, (size_t)t->plane * cl->job.channels);
 }
 
-/* Looks for lamps (ops/highlight) in z of one tile and takes their light out, on the host: few tiles hold clipped pixels. */
-static dcv_status separate_lamps(dcv_cl *cl, const dcv_cl_place *place, int slot, bool *lamps)
+/* Looks for lamps (ops/highlight) in z of one tile, the first row of whose strip is `top`, and takes their light out, on the host: few tiles hold clipped
+ * pixels. */
+static dcv_status separate_lamps(dcv_cl *cl, const dcv_cl_place *place, int top, int slot, bool *lamps)
 {
   const lamp_planes l = lamp_planes_of(cl, slot);
   const int channels = cl->job.channels, width = place->data_width, height = place->data_height;
   DCV_TRY(fetch(cl, Z, slot, &l));
   *lamps = dcv_highlight_find(&cl->highlight, &cl->fft, channels, l.planes, width, height, l.reached, l.work);
   if(!*lamps) return DCV_OK;
-  const dcv_highlight_place data = { width, height, place->reach, place->edge_x, place->edge_y };
-  memset(l.doubt, 0, sizeof(float) * cl->fft.plane);
-  for(int c = 0; c < channels; c++)
-    dcv_highlight_separate(&cl->highlight, &cl->fft, dcv_job_otf(&cl->job, cl->host, c), &data, cl->job.kept, l.planes[c], l.rest[c], l.light[c],
-                           l.doubt, l.work);
+  const dcv_highlight_place data = { place->x0, top, width, height };
+  const float *otfs[3];
+  for(int c = 0; c < channels; c++) otfs[c] = dcv_job_otf(&cl->job, cl->host, c);
+  dcv_highlight_separate(&cl->highlight, &cl->fft, otfs, &cl->block, cl->job.psf, &data, cl->job.kept, l.reached, channels, l.planes, l.rest, l.light, l.doubt,
+                         l.work);
   dcv_highlight_doubtful(&cl->highlight, &cl->fft, l.reached, channels, (const float *const *)l.rest, l.planes, width, height, l.doubt, l.work);
   return bring(cl, Z, slot, &l);
 }
@@ -568,14 +577,14 @@ static dcv_status run_batch(dcv_cl *cl, int iy, batch *b)
   const dcv_cl_tile t = cl->tile;
   const dcv_cl_strip strip = whole_strip(cl);
   const int *const order = cl->order + b->first;
-  const int first = b->first;
+  const int first = b->first, top = dcv_tiling_at(&cl->tiling, 0, iy).y0;
   int x = X0;
   if(dcv_cancelled(cl->callbacks)) return DCV_ERROR_CANCELLED;
   DCV_TRY(launch(cl, K_load, t.width, t.height, b->count, ARGS(ARG(strip), ARG(t), ARG(m[PLACES]), ARG(first), ARG(m[STRIP_IN]), ARG(m[Z]))));
   for(int i = 0; i < b->count; i++)
   {
     bool lamps = false;
-    if(cl->flags[order[i]] & DCV_HAS_CLIPPED) DCV_TRY(separate_lamps(cl, cl->places + first + i, i, &lamps));
+    if(cl->flags[order[i]] & DCV_HAS_CLIPPED) DCV_TRY(separate_lamps(cl, cl->places + first + i, top, i, &lamps));
     if(lamps) cl->flags[order[i]] |= HAS_LAMPS;
     b->holes |= (cl->flags[order[i]] & DCV_HAS_HOLES) != 0;
   }

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "ops/highlight.h"
 
+#include "maths/otf.h"
 #include "ops/boundary.h"
 #include "ops/convolution.h"
 #include "ops/difference.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { RAMP = 2, EXTENT = 4, HELD = 5, STEPS = 20, SHIFTS = DCV_HIGHLIGHT_SHIFTS, PLACES = 16 };
+enum { RAMP = 2, EXTENT = 4, HELD = 5, ASKED = 10, MOST = 80, SHIFTS = DCV_HIGHLIGHT_SHIFTS, PLACES = 16 };
 #define ABOVE 0.05f
 #define LEAST 0.05f
 #define TAIL 0.01
@@ -19,6 +21,7 @@ enum { RAMP = 2, EXTENT = 4, HELD = 5, STEPS = 20, SHIFTS = DCV_HIGHLIGHT_SHIFTS
 #define FLOOR 0.1f
 #define SMALL 5.0f
 #define SMOOTH 0.6f
+#define FALL 0.9f
 
 /* Half width of a PSF's projection on its rows (or columns). */
 static int spread(const dcv_psf *psf, bool rows)
@@ -259,77 +262,179 @@ static void blur(const dcv_fft *fft, const float *otf, const float *x, float *ou
   dcv_fft_inverse(fft, out);
 }
 
-/* x, the sharp picture above the offset, of data d with their bounds; other: as large. planes: four more. Returns the one of x and other that holds the result. */
-static float *solve(const dcv_highlight *h, const dcv_fft *fft, const float *otf, const float *d, const float *bound, float *x, float *other, float *planes)
+/* A block: the data at its planes' origin, and which of them, [left, right) x [top, bottom), are its own. */
+typedef struct block {
+  const dcv_fft *fft;
+  const float *otf, *reached; /* reached: at the data's origin, in a plane of the tile */
+  int reached_stride, width, height, left, top, right, bottom;
+  float *d, *bound, *x, *before, *model, *planes; /* planes: three more */
+} block;
+
+/* How many own clipped values that a lamp reaches are in doubt; marks, if not NULL, becomes 1 there. model holds K x, unnormalised. */
+static int in_doubt(const dcv_highlight *h, const block *b, float *marks, int marks_stride)
 {
-  const size_t count = fft->plane;
-  const float scale = 1.0f / ((float)fft->width * fft->height), least = FLOOR * h->noise, one = 1.0f;
-  float *const model = planes, *const norm = model + count, *const bend = norm + count, *const scratch = bend + count;
-  memcpy(x, d, sizeof(float) * count);
-  memcpy(other, d, sizeof(float) * count);
-  for(int t = 0; t < STEPS; t++)
-  {
-    float *const v = other;
-    carry_on(count, (float)DCV_MAX(t - 1, 0) / (float)(t + 2), least, x, v);
-    dcv_difference_square(fft, 1, &one, DCV_FIRST_ORDER, (const float *const[]){ v }, NULL, norm, scratch);
-    invert(count, SMALL * h->noise, norm);
-    memset(bend, 0, sizeof(float) * count);
-    dcv_difference_curvature(fft, 1, &one, (const float *const[]){ v }, norm, (float *const[]){ bend }, scratch);
-    blur(fft, otf, v, model);
-    compare(count, scale, least, d, bound, model);
-    dcv_fft_forward(fft, model);
-    dcv_convolution_correlate(fft, otf, model, model);
-    dcv_fft_inverse(fft, model);
-    improve(count, scale, SMOOTH * h->noise, least, model, bend, v);
-    other = x, x = v;
-  }
-  return x;
+  const int stride = b->fft->stride;
+  const float scale = 1.0f / ((float)b->fft->width * b->fft->height), most = h->noise * h->noise + DOUBT * DOUBT * h->white * h->white;
+  float *const used = b->planes, *const wrong = used + b->fft->plane, *const scratch = wrong + b->fft->plane;
+  for(int i = 0; i < b->height; i++)
+    for(int j = 0; j < b->width; j++) used[i * stride + j] = fabsf(b->bound[i * stride + j]) < INFINITY;
+  widen(used, scratch, stride, b->width, b->height, h->rows, h->columns);
+  for(int i = 0; i < b->height; i++)
+    for(int j = 0; j < b->width; j++)
+    {
+      const int at = i * stride + j;
+      const float miss = b->d[at] - scale * b->model[at];
+      used[at] = used[at] > 0.0f && b->bound[at] == INFINITY;
+      wrong[at] = used[at] * miss * miss;
+    }
+  box_sum(wrong, scratch, stride, b->width, b->height, h->rows, h->columns);
+  box_sum(used, scratch, stride, b->width, b->height, h->rows, h->columns);
+  int found = 0;
+  for(int i = b->top; i < b->bottom; i++)
+    for(int j = b->left; j < b->right; j++)
+    {
+      const int at = i * stride + j;
+      if(fabsf(b->bound[at]) == INFINITY || b->reached[i * b->reached_stride + j] == 0.0f || used[at] == 0.0f || wrong[at] <= most * used[at]) continue;
+      found++;
+      if(marks) marks[i * marks_stride + j] = 1.0f;
+    }
+  return found;
 }
 
-void dcv_highlight_separate(const dcv_highlight *h, const dcv_fft *fft, const float *otf, const dcv_highlight_place *place, float kept, float *y, float *rest,
-                            float *light, float *doubt, float *work)
+/* x <- the sharp picture above the offset, of data d with their bounds; model <- K x, unnormalised. */
+static void solve(const dcv_highlight *h, block *b)
 {
-  const int stride = fft->stride, width = place->width, height = place->height;
-  const size_t count = fft->plane;
-  const float scale = 1.0f / ((float)fft->width * fft->height), offset = OFFSET * h->noise;
-  float *const d = work, *const bound = d + count, *const planes = bound + 3 * count, *const model = planes, *const spread_light = planes + count;
-  float *const wrong = planes + 2 * count, *const used = planes + 3 * count;
-  memcpy(d, y, sizeof(float) * count);
-  dcv_boundary_bound(fft, d, width, height, h->white, place->margin, bound);
-  dcv_boundary_fill_holes(fft, d, width, height, planes);
-  dcv_boundary_extend(fft, d, width, height, place->edge_x, place->edge_y);
-  raise(count, offset, d);
-  float *const x = solve(h, fft, otf, d, bound, bound + count, bound + 2 * count, planes);
-  for(size_t i = 0; i < count; i++) x[i] -= offset, light[i] = fmaxf(x[i] - LEVEL * h->white, 0.0f);
-  blur(fft, otf, x, model);
-  blur(fft, otf, light, spread_light);
+  const size_t count = b->fft->plane;
+  const float scale = 1.0f / ((float)b->fft->width * b->fft->height), least = FLOOR * h->noise, one = 1.0f;
+  float *const norm = b->planes, *const bend = norm + count, *const scratch = bend + count;
+  memcpy(b->x, b->d, sizeof(float) * count);
+  memcpy(b->before, b->d, sizeof(float) * count);
+  int doubtful = INT_MAX;
+  for(int t = 0; t < MOST; t++)
+  {
+    if(t > 0 && t % ASKED == 0)
+    {
+      blur(b->fft, b->otf, b->x, b->model);
+      const int now = in_doubt(h, b, NULL, 0);
+      if(now == 0 || now > FALL * doubtful) return;
+      doubtful = now;
+    }
+    float *const v = b->before;
+    carry_on(count, (float)DCV_MAX(t - 1, 0) / (float)(t + 2), least, b->x, v);
+    dcv_difference_square(b->fft, 1, &one, DCV_FIRST_ORDER, (const float *const[]){ v }, NULL, norm, scratch);
+    invert(count, SMALL * h->noise, norm);
+    memset(bend, 0, sizeof(float) * count);
+    dcv_difference_curvature(b->fft, 1, &one, (const float *const[]){ v }, norm, (float *const[]){ bend }, scratch);
+    blur(b->fft, b->otf, v, b->model);
+    compare(count, scale, least, b->d, b->bound, b->model);
+    dcv_fft_forward(b->fft, b->model);
+    dcv_convolution_correlate(b->fft, b->otf, b->model, b->model);
+    dcv_fft_inverse(b->fft, b->model);
+    improve(count, scale, SMOOTH * h->noise, least, b->model, bend, v);
+    b->before = b->x, b->x = v;
+  }
+  blur(b->fft, b->otf, b->x, b->model);
+}
 
-  for(int i = 0; i < height; i++)
-    for(int j = 0; j < width; j++)
+int dcv_highlight_block(const dcv_psf *psf)
+{
+  return (14 * (psf->size / 2) + 48 + 31) / 32 * 32;
+}
+
+size_t dcv_highlight_floats(const dcv_fft *fft, const dcv_fft *block_fft)
+{
+  return 2 * fft->plane + 9 * block_fft->plane;
+}
+
+/* Whether any of the marks a, of a tile's plane, in [left, right) x [top, bottom) is set. */
+static bool any_of(const float *a, int stride, int left, int top, int right, int bottom)
+{
+  for(int i = top; i < bottom; i++)
+    for(int j = left; j < right; j++)
+      if(a[(size_t)i * stride + j] > 0.0f) return true;
+  return false;
+}
+
+/* First multiple of `step` that is greater than a. */
+static int next(int a, int step)
+{
+  return (a / step + 1) * step;
+}
+
+/* One channel y of the tile, block by block: light <- s, rest <- K x, marks -> doubt, where something near (marks of a tile's plane) lies in the middle. */
+static void solve_blocks(const dcv_highlight *h, const dcv_fft *fft, const dcv_fft *block_fft, const dcv_highlight_place *place, const float *near,
+                         const float *reached, const float *otf, float *y, float *rest, float *light, float *doubt, float *work)
+{
+  const int most = DCV_MAX(h->rows, h->columns), around = 5 * most / 2 + 8, gap = 2 * most + 8, core = block_fft->width - gap - 2 * around;
+  const int stride = fft->stride, inner = block_fft->stride;
+  const float scale = 1.0f / ((float)block_fft->width * block_fft->height), offset = OFFSET * h->noise;
+  for(int top = 0, bottom; top < place->height; top = bottom)
+  {
+    bottom = DCV_MIN(next(place->y0 + top, core) - place->y0, place->height);
+    for(int left = 0, right; left < place->width; left = right)
     {
-      const size_t at = (size_t)i * stride + j;
-      used[at] = fabsf(bound[at]) < INFINITY;
+      right = DCV_MIN(next(place->x0 + left, core) - place->x0, place->width);
+      if(!any_of(near, stride, left, top, right, bottom)) continue;
+      const int x0 = DCV_MAX(left - around, 0), y0 = DCV_MAX(top - around, 0);
+      const size_t origin = (size_t)y0 * stride + x0, count = block_fft->plane;
+      block b = { .fft = block_fft, .otf = otf, .reached = reached + origin, .reached_stride = stride,
+                  .width = DCV_MIN(right + around, place->width) - x0, .height = DCV_MIN(bottom + around, place->height) - y0,
+                  .left = left - x0, .top = top - y0, .right = right - x0, .bottom = bottom - y0,
+                  .d = work, .bound = work + count, .x = work + 2 * count, .before = work + 3 * count, .model = work + 4 * count, .planes = work + 5 * count };
+      if(!dcv_highlight_any(h, fft, 1, &(float *){ y + origin }, b.width, b.height))
+      {
+        for(int i = top; i < bottom; i++) memcpy(rest + (size_t)i * stride + left, y + (size_t)i * stride + left, sizeof(float) * (right - left));
+        continue;
+      }
+      for(int i = 0; i < b.height; i++) memcpy(b.d + (size_t)i * inner, y + origin + (size_t)i * stride, sizeof(float) * b.width);
+      dcv_boundary_bound(block_fft, b.d, b.width, b.height, h->white, block_fft->width, b.bound);
+      dcv_boundary_fill_holes(block_fft, b.d, b.width, b.height, b.planes);
+      dcv_boundary_extend(block_fft, b.d, b.width, b.height, 0, 0);
+      raise(count, offset, b.d);
+      solve(h, &b);
+      in_doubt(h, &b, doubt + origin, stride);
+      for(int i = b.top; i < b.bottom; i++)
+        for(int j = b.left; j < b.right; j++)
+        {
+          const size_t at = origin + (size_t)i * stride + j;
+          rest[at] = scale * b.model[i * inner + j] - offset;
+          light[at] = fmaxf(b.x[i * inner + j] - offset - LEVEL * h->white, 0.0f);
+        }
     }
-  widen(used, wrong, stride, width, height, h->rows, h->columns);
-  for(int i = 0; i < height; i++)
-    for(int j = 0; j < width; j++)
-    {
-      const size_t at = (size_t)i * stride + j;
-      const float m = scale * model[at], own = scale * spread_light[at], miss = y[at] - m;
-      used[at] = used[at] > 0.0f && bound[at] == INFINITY;
-      wrong[at] = used[at] > 0.0f ? miss * miss : 0.0f;
-      rest[at] = m - own;
-      if(isfinite(y[at])) y[at] = bound[at] == INFINITY ? y[at] - own : rest[at];
-      light[at] += kept * (own - light[at]);
-    }
-  box_sum(wrong, model, stride, width, height, h->rows, h->columns);
-  box_sum(used, model, stride, width, height, h->rows, h->columns);
-  for(int i = 0; i < height; i++)
-    for(int j = 0; j < width; j++)
-    {
-      const size_t at = (size_t)i * stride + j;
-      if(fabsf(bound[at]) < INFINITY && used[at] > 0.0f && wrong[at] > (h->noise * h->noise + DOUBT * DOUBT * h->white * h->white) * used[at]) doubt[at] = 1.0f;
-    }
+  }
+}
+
+void dcv_highlight_separate(const dcv_highlight *h, const dcv_fft *fft, const float *const *otfs, const dcv_fft *block_fft, const dcv_psf *psf,
+                            const dcv_highlight_place *place, float kept, const float *reached, int channels, float *const *planes, float *const *rest,
+                            float *const *light, float *doubt, float *work)
+{
+  const size_t count = fft->plane;
+  const float scale = 1.0f / ((float)fft->width * fft->height);
+  float *const near = work, *const spread_light = near + count, *const otf = spread_light + count;
+  memcpy(near, reached, sizeof(float) * count);
+  widen(near, spread_light, fft->stride, place->width, place->height, 2 * h->rows, 2 * h->columns);
+  memset(doubt, 0, sizeof(float) * count);
+  for(int c = 0; c < channels; c++)
+  {
+    float *const y = planes[c];
+    if(c == 0 || psf->channels > 1) dcv_otf(block_fft, psf, c, otf);
+    memset(light[c], 0, sizeof(float) * count);
+    for(size_t i = 0; i < count; i++) rest[c][i] = NAN;
+    solve_blocks(h, fft, block_fft, place, near, reached, otf, y, rest[c], light[c], doubt, otf + block_fft->plane);
+    blur(fft, otfs[c], light[c], spread_light);
+    for(int i = 0; i < place->height; i++)
+      for(int j = 0; j < place->width; j++)
+      {
+        const size_t at = (size_t)i * fft->stride + j;
+        const float own = scale * spread_light[at];
+        rest[c][at] -= own;
+        if(y[at] < h->white)
+          y[at] -= own;
+        else if(isfinite(y[at]) && isfinite(rest[c][at]))
+          y[at] = rest[c][at];
+        light[c][at] += kept * (own - light[c][at]);
+      }
+  }
 }
 
 void dcv_highlight_doubtful(const dcv_highlight *h, const dcv_fft *fft, const float *reached, int channels, const float *const *rest,

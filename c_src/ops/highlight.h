@@ -4,18 +4,23 @@
  *
  * Next to a clipped highlight of, say, twenty times white everything is light of the lamp, spread by the PSF. The few iterations of a restoration do not find
  * out how bright it was, and whatever they assume rings across the picture. So lamps are taken out before, channel by channel: Richardson and Lucy's iteration,
- * positive and multiplicative, piles the missing light up where a lamp is within twenty steps. From x_0 = d = max(y, 0) + 3 sigma,
- * v = max(x_t + max(t - 1, 0) / (t + 2) (x_t - x_(t-1)), 0.1 sigma), t = 0, 1 .. 19,
+ * positive and multiplicative, piles the missing light up where a lamp is within ten steps or some tens. From x_0 = d = max(y, 0) + 3 sigma,
+ * v = max(x_t + max(t - 1, 0) / (t + 2) (x_t - x_(t-1)), 0.1 sigma), t = 0, 1 ..,
  *
  *   x_(t+1) = max(v K* r / clamp(1 + 0.6 sigma c(v) / v, 1/2, 2), 0.1 sigma),   c(v) = D* (D v / max(|D v|, 5 sigma)),
  *   r = d / (K v) where d is known, max(d / (K v), 1) where clipped, 1 where unknown
  *
  * (Richardson 1972, Lucy 1974; a clipped value is a lower bound, an unknown one follows the model; total variation: Dey et al. 2006, as in solve/rl; steps carried
- * on: Nesterov 1983). What x = x_20 - 3 sigma has above 0.9 white is the lamps' own layer s; K s leaves the data, clipped values become what the model says of the
+ * on: Nesterov 1983). What x - 3 sigma has above 0.9 white is the lamps' own layer s; K s leaves the data, clipped values become what the model says of the
  * rest, K x - K s, and what remains is a picture without lamps, restored like any other. s is added to the result, not above white.
  *
- * Not every lamp can be found in this way. Where the mean square of y - K x around clipped pixels is above sigma^2 + (0.01 white)^2, the data give way to the
- * model, too, which cannot ring, and the result fades into the input.
+ * Lamps are few and small. Light is looked for in blocks, squares of 14 r + 48 pixels a side (r = n / 2 of the PSF, n x n; rounded up to 32): a middle, 2.5 times
+ * the spread and 8 pixels more of data around, and a gap of twice the spread and 8 for what is not known. The middles tile the picture from its first pixel on, so
+ * that tiles that see a block whole find the same in it; blocks count where something within twice the spread of what a lamp reaches lies in the middle.
+ *
+ * Not every lamp can be found in this way. Where the mean square of y - K x around clipped pixels is above sigma^2 + (0.01 white)^2, they are in doubt. After every
+ * tenth step a block counts those in its middle, and ends when there are none, when they have become fewer by less than a tenth, or after 80 steps. Where there is
+ * doubt left, the data give way to the model, too, which cannot ring, and the result fades into the input.
  *
  * An overexposed sky, barely above white, is no lamp: its edges restore well. If the sharp x <= t white around a clipped pixel p, k * x >= white there leaves
  * little room for anything dark, and the pixels next to it see much the same: with x >= low and m(d) = sum_q min(k(q), k(q + d)), the share of the PSF that
@@ -55,19 +60,24 @@ bool dcv_highlight_any(const dcv_highlight *highlight, const dcv_fft *fft, int c
 bool dcv_highlight_find(const dcv_highlight *highlight, const dcv_fft *fft, int channels, float *const *planes, int width, int height, float *reached,
                         float *scratch);
 
-/* The data of a tile, as in dcv_tile_run: margin: width of the surroundings that are unknown, 0 of an inner tile. */
+/* Side of a block for a PSF of that size, see above. */
+int dcv_highlight_block(const dcv_psf *psf);
+
+/* Data of a tile: pixel (x0, y0) of the picture is at the planes' origin. */
 typedef struct dcv_highlight_place {
-  int width, height, margin, edge_x, edge_y;
+  int x0, y0, width, height;
 } dcv_highlight_place;
 
-enum { DCV_HIGHLIGHT_PLANES = 8 };
+/* Floats of work of dcv_highlight_separate. */
+size_t dcv_highlight_floats(const dcv_fft *fft, const dcv_fft *block);
 
-/* Takes the light of lamps out of the channel y (NaN where unknown): y <- y - K s, K x - K s where clipped; rest <- K x - K s;
- * light <- s + kept (K s - s), kept the share of the
- * blur left in the result. Sets doubt to 1 at clipped values where the mean square of y - K x is above sigma^2 + (0.01 white)^2, over the known pixels within
- * the spread both from there and from a clipped value. work: DCV_HIGHLIGHT_PLANES times fft->plane floats. */
-void dcv_highlight_separate(const dcv_highlight *highlight, const dcv_fft *fft, const float *otf, const dcv_highlight_place *place, float kept, float *y,
-                            float *rest, float *light, float *doubt, float *work);
+/* Takes the light of lamps out of a tile's channels y (NaN where unknown): y <- y - K s, K x - K s where clipped; rest <- K x - K s;
+ * light <- s + kept (K s - s), kept the share of the blur left in the result. rest is NaN where no light was looked for, and clipped values of y stay there.
+ * doubt <- 1 at clipped values that a lamp reaches where the mean square of y - K x is above sigma^2 + (0.01 white)^2, over the known pixels within the spread
+ * both from there and from a clipped value. otfs: of the channels; block: of dcv_highlight_block pixels a side; work: dcv_highlight_floats. */
+void dcv_highlight_separate(const dcv_highlight *highlight, const dcv_fft *fft, const float *const *otfs, const dcv_fft *block, const dcv_psf *psf,
+                            const dcv_highlight_place *place, float kept, const float *reached, int channels, float *const *y, float *const *rest,
+                            float *const *light, float *doubt, float *work);
 
 /* Where the light of lamps is in doubt, within twice the spread of their pixels, the data give way to `rest`; doubt, of all channels, becomes the share of
  * the input in the result: 1 there, falling to 0 within 4 px. scratch: fft->plane floats. */

@@ -75,9 +75,12 @@ void dcv_boundary_impute(const dcv_fft *fft, float omega, const float *model, co
 dcv_highlight dcv_highlight_of(const dcv_psf *psf, float white, float noise);
 _Bool dcv_highlight_find(const dcv_highlight *highlight, const dcv_fft *fft, int channels, float *const *planes, int width, int height, float *reached,
                         float *scratch);
-typedef struct { int width, height, margin, edge_x, edge_y; } dcv_highlight_place;
-void dcv_highlight_separate(const dcv_highlight *highlight, const dcv_fft *fft, const float *otf, const dcv_highlight_place *place, float kept, float *y,
-                            float *rest, float *light, float *doubt, float *work);
+typedef struct { int x0, y0, width, height; } dcv_highlight_place;
+int dcv_highlight_block(const dcv_psf *psf);
+size_t dcv_highlight_floats(const dcv_fft *fft, const dcv_fft *block);
+void dcv_highlight_separate(const dcv_highlight *highlight, const dcv_fft *fft, const float *const *otfs, const dcv_fft *block, const dcv_psf *psf,
+                            const dcv_highlight_place *place, float kept, const float *reached, int channels, float *const *y, float *const *rest,
+                            float *const *light, float *doubt, float *work);
 void dcv_highlight_doubtful(const dcv_highlight *highlight, const dcv_fft *fft, const float *reached, int channels, const float *const *rest,
                             float *const *planes, int width, int height, float *doubt, float *scratch);
 void dcv_highlight_join(const dcv_highlight *highlight, const dcv_fft *fft, const float *weight, const float *light, const dcv_image *y, int x0, int y0, int c,

@@ -422,40 +422,46 @@ def test_highlight(k, shape, channels):
 
 
 @pytest.mark.parametrize("k", [psf.disk(3), np.stack([psf.gaussian(s, 7) for s in (0.5, 1, 1.5)], axis=2)])
-@pytest.mark.parametrize(("margin", "kept"), [(0, 0.0), (14, 0.3)])
-def test_highlight_separate(k, margin, kept):
-    """A bright lamp and a weak one, a hole, on inner tiles and at the frame: data, light, and where there is doubt about it."""
+@pytest.mark.parametrize(("origin", "kept"), [((0, 0), 0.0), ((20, 30), 0.3)])
+def test_highlight_separate(k, origin, kept):
+    """A bright lamp and a weak one, at the frame and where blocks meet, and a hole: data, light, and where there is doubt about it."""
     rng = np.random.default_rng(6)
-    rows, cols, channels, noise = 61, 70, 3, 0.004
+    rows, cols, channels, noise = 86, 133, 3, 0.004
     sharp = np.full((rows, cols, channels), 0.3)
     sharp[24:32, 15:22], sharp[30:33, 48:52] = 30.0, 3.0
+    sharp[:, 90:92, 0] = 2.0
     k = k.astype(np.float32)
     transfer = fft.otf(k, (rows, cols))
     transfer = transfer[..., None] if transfer.ndim == 2 else transfer
     y = fft.inverse(transfer * fft.forward(sharp), (rows, cols)) + noise * rng.normal(size=sharp.shape)
     y = np.minimum(y, 1).astype(np.float32)
     y[5, 9] = np.nan
+    reached = highlight.find(exact(y), k, 1.0, noise)
     d = _ops.Domain(rows + 35, cols + 42)
     struct, _psf = _ops.psf_struct(k)
     found = d.ffi.new("dcv_highlight *", d.lib.dcv_highlight_of(struct, 1.0, noise))
-    place = d.ffi.new("dcv_highlight_place *", (cols, rows, margin, margin // 2, margin // 2))
-    work = d.ffi.gc(d.lib.dcv_alloc_floats(8 * d.fft.plane), d.lib.dcv_release)
-    doubt, light, data, rest = d.plane(np.zeros((rows, cols))), [], [], []
-    for c in range(channels):
-        otf, plane, own, model = d.plane(), d.plane(y[..., c]), d.plane(), d.plane()
+    assert d.lib.dcv_highlight_block(struct) == highlight.block_side(k)
+    block = _ops.Domain(highlight.block_side(k), highlight.block_side(k))
+    place = d.ffi.new("dcv_highlight_place *", (origin[1], origin[0], cols, rows))
+    work = d.ffi.gc(d.lib.dcv_alloc_floats(d.lib.dcv_highlight_floats(d.fft, block.fft)), d.lib.dcv_release)
+    otfs = [d.plane() for c in range(channels)]
+    for c, otf in enumerate(otfs):
         d.lib.dcv_otf(d.fft, struct, c if k.ndim == 3 else 0, otf)
-        d.lib.dcv_highlight_separate(found, d.fft, otf, place, kept, plane, model, own, doubt, work)
-        data.append(d.pixels(plane)[:rows, :cols])
-        light.append(d.pixels(own)[:rows, :cols])
-        rest.append(d.pixels(model)[:rows, :cols])
+    (data, planes), (rest, rests), (light, lights) = d.planes(y), d.planes(y), d.planes(y)
+    doubt = d.plane()
+    d.lib.dcv_highlight_separate(
+        found, d.fft, d.ffi.new("float *[]", otfs), block.fft, struct, place, kept, d.plane(1.0 * reached), channels, planes, rests, lights, doubt, work
+    )
+    data, rest, light = (np.stack([d.pixels(p)[:rows, :cols] for p in kept_planes], axis=-1) for kept_planes in (data, rest, light))
     domain = d.rows, d.cols
     transfer = fft.otf(k, domain)
     transfer = transfer[..., None] if transfer.ndim == 2 else transfer
-    expected = highlight.separate(exact(y), k, 1.0, noise, domain, transfer, margin, margin // 2, kept)
-    np.testing.assert_array_equal(np.isnan(np.stack(data, axis=-1)), np.isnan(y))
-    compare("highlight light", np.nan_to_num(np.stack(data, axis=-1)), np.nan_to_num(expected[0]), 1)
-    compare("highlight light", np.stack(rest, axis=-1), expected[1], 1)
-    compare("highlight light", np.stack(light, axis=-1), expected[2])
+    expected = highlight.separate(exact(y), k, 1.0, noise, domain, transfer, reached, kept, origin)
+    np.testing.assert_array_equal(np.isnan(data), np.isnan(y))
+    np.testing.assert_array_equal(np.isnan(rest), np.isnan(expected[1]))
+    compare("highlight light", np.nan_to_num(data), np.nan_to_num(expected[0]), 1)
+    compare("highlight light", np.nan_to_num(rest), np.nan_to_num(expected[1]), 1)
+    compare("highlight light", light, expected[2])
     compare("highlight marks", d.pixels(doubt)[:rows, :cols], 1.0 * expected[3])
     assert expected[2][27:36, 45:55].sum(axis=(0, 1)).max() > 10
     assert expected[3].any()
