@@ -17,7 +17,7 @@ blur; lam is relative to the window's contrast, and falls while the PSF is found
 Several starts (gradient weight, support) run to half the resolution, where `energy` keeps the best KEEP. The better one at full
 resolution settles at a constant weight; from it the alternation walks on in several ways, of which the PSF of least `trial` is kept
 (`polish`): its fixed point is not its best PSF, since pictures have more gradients than the model. The result competes with families of few
-parameters (`fit_family`), by WHITTLE `Spectrum.cost` + `energy`.
+parameters (`fit_family`), by WHITTLE `Spectrum.cost` + `energy`; so does "no blur" where the noise need not be white.
 
 All this sees one plane, the luminance. Channels with white noise of their own say more (`load`): then the plane is their mean, which has less noise, and
 the settling, the walks and the comparison with the families see two chroma planes beside it: one mask of gradients for all three, sums over them in
@@ -596,6 +596,8 @@ def search(
     candidates = [candidate for candidate in candidates if candidate[0] < most]
     if not candidates:
         return Estimate(np.stack([delta] * 3, -1) if per_channel else delta, 0.0, noise, best.log)
+    if not window.white:
+        candidates.append((unblurred, delta, last.energy(delta)))
     _, best_psf, _ = min(candidates, key=lambda candidate: WHITTLE * candidate[0] + candidate[2])
     gains = [finest.energy(delta) - finest.energy(found) for found in (best_psf, k)]
     if is_sharp(gains[0], psf.radius(best_psf), SOFT if best_psf is k else SOFT_MEMBER) or (not window.white and is_sharp(gains[1], psf.radius(k))):

@@ -7,7 +7,8 @@
  *   2. the better one there settles at a constant weight; from it the alternation walks on in several ways, of which the PSF of least dcv_blind_trial is
  *      kept (its fixed point is not its best PSF, since pictures have more gradients than the model); each family is searched for its member of least
  *      dcv_whittle_cost;
- *   3. the least sum of that and the energy wins, if its energy is lower than the delta's, and dcv_whittle_cost, too, where the noise is white.
+ *   3. the least sum of that and the energy wins, if its energy is lower than the delta's, and dcv_whittle_cost, too, where the noise is white; elsewhere
+ *      the delta competes by the same sum.
  *
  * All this sees one plane, the luminance. Channels with white noise of their own say more (load_window): then the plane is their mean, which has less noise,
  * and in 2 and 3 the settling, the walks and the comparison with the families see two chroma planes beside it.
@@ -501,6 +502,7 @@ static int compete(estimation *e, float floor, const int kept[])
       const double likely = dcv_whittle_cost(&w, own->k, e->size, DCV_WHITTLE_STEPS);
       const double most = e->white ? fmin(likely + NEAR, unblurred) : likely + NEAR;
       own->cost = likely < most ? WHITTLE * likely : HUGE_VAL;
+      e->candidates[DELTA].cost = e->white ? HUGE_VAL : WHITTLE * unblurred;
       for(int f = 0; f < DCV_FAMILIES && !stopped(e); f++)
       {
         candidate *const member = &e->candidates[FAMILY + f];
@@ -677,6 +679,7 @@ static dcv_status estimate(estimation *e, const dcv_params *params, const dcv_im
   if(!e->white && e->candidates[FAMILY + DCV_FAMILY_GAUSSIAN].energy > e->candidates[start].energy + DEARER) e->fits[DCV_FAMILY_GAUSSIAN] = false;
   for(int f = 0; f < DCV_FAMILIES; f++)
     if(e->fits[f] && e->candidates[FAMILY + f].cost <= e->candidates[best].cost) best = FAMILY + f;
+  if(scale > 0.0 && e->candidates[DELTA].cost < e->candidates[best].cost) best = DELTA;
   const double gain = e->candidates[DELTA].energy - e->candidates[best].energy;
   if(scale == 0.0 || e->candidates[best].cost == HUGE_VAL || is_sharp(e, best) || (!e->white && is_sharp(e, start))) best = DELTA;
   float found[3][DCV_BLIND_VALUES];

@@ -221,7 +221,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("add(fft, x, work->a)", "add(fft, y, work->a)"),
         ("power[j] += h * h", "power[j] = h * h"),
     ]),
-    "c_src/solve/estimate.c": ("test_blind.py -k 'whole or family or grow or softness or colour or gaussian_is or less_likely or lamps or clipped'", [
+    "c_src/solve/estimate.c": ("test_blind.py -k 'whole or family or grow or softness or colour or gaussian_is or less_likely or lamps or clipped or no_blur_competes'", [
         ("c[0] - 2.0f * c[d]", "c[0] + 2.0f * c[d]"),
         ("OWN_NOISE * OWN_NOISE * power[0]", "-OWN_NOISE * OWN_NOISE * power[0]"),
         ("chroma(p[0], p[1], p[2]", "chroma(p[0], p[1], -p[2]"),
@@ -232,6 +232,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("e->candidates[DELTA].energy - e->candidates[best].energy", "e->candidates[DELTA].energy + e->candidates[best].energy"),
         ("radius < soft", "radius > soft"),
         ("fmin(likely + NEAR, unblurred)", "fmax(likely + NEAR, unblurred)"),
+        ("e->white ? HUGE_VAL : WHITTLE * unblurred", "HUGE_VAL"),
         ("energy + DEARER", "energy + 1e9"),
         ("gain < (radius", "gain > (radius"),
         ("within < 1.0 - PRESS", "within < 1.0 + PRESS"),
