@@ -496,16 +496,17 @@ def estimate_size(y: np.ndarray, *, noise: float | None = None, size_of=fast_siz
     largest = min(33, side - 1 + side % 2)
     window = load(y, noise)
     gray, noise = window.plane, window.noise
-    reach = 0
+    reach = MARGIN
     if not is_flat(gray):
         scale = contrast(gray)
         levels, starts = begin(gray * scale, largest, least(noise, scale), (noise * scale) ** 2, size_of)
         k = starts[0].k
         offset = np.abs(np.arange(k.shape[0]) - k.shape[0] // 2)
         ring = np.maximum(offset[:, None], offset)
-        while reach < k.shape[0] // 2 and k[ring <= reach].sum() < SHARE:
-            reach += 1
-        reach = int(np.ceil(reach / levels[-1][1])) + MARGIN
+        half = 0
+        while half < k.shape[0] // 2 and k[ring <= half].sum() < SHARE:
+            half += 1
+        reach = int(np.ceil(half / levels[-1][1])) + MARGIN
     return min(2 * reach + 1, largest)
 
 

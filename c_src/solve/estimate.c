@@ -729,7 +729,7 @@ dcv_status dcv_estimate_size(const dcv_params *params, const dcv_image *window, 
   dcv_status status = open_estimation(&e, params);
   if(status == DCV_OK) scale = load_window(&e, window, &noise);
   if(status == DCV_OK) status = scale < 0.0 ? DCV_ERROR_DATA : line_up(&e, 1);
-  int reach = 0;
+  int reach = MARGIN;
   if(status == DCV_OK && scale > 0.0)
   {
     int kept[COUNT(STARTS)];

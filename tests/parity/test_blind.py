@@ -435,3 +435,17 @@ def test_size(n: int, rows: int) -> None:
     assert size[0] % 2 == 1
     if rows > 100:
         assert size[0] >= n
+
+
+@pytest.mark.parametrize("value", [0.0, 0.4])
+def test_size_of_a_flat_window(value: float) -> None:
+    """Least size, which an estimate takes: a flat picture is answered with "no blur", not with an error."""
+    y = np.full((40, 50), value, np.float32)
+    module = _ops.load()
+    image, _kept = _ops.image_struct(y[..., None])
+    params, size = module.ffi.new("dcv_params *"), module.ffi.new("int32_t *")
+    module.lib.dcv_params_init(params)
+    params.channels = 1
+    assert module.lib.dcv_estimate_size(params, image, size, module.ffi.NULL) == 0
+    assert size[0] == blind.estimate_size(y.astype(np.float64)) == 5
+    assert np.count_nonzero(dcv.estimate_psf(y).psf) == 1
