@@ -12,6 +12,7 @@ import pytest
 import scipy.ndimage
 import scipy.signal
 
+import dcv
 from pyref import blind, pyramid, whittle
 from tests.parity import _ops
 
