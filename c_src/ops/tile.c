@@ -47,14 +47,16 @@ void dcv_tiling_choose(dcv_tiling *tiling, int width, int height, int halo, int 
   /* A core below a quarter of its surroundings' width is never worth it, nor one narrower than the blend. */
   const int core = DCV_MAX((halo + blend) / 2, 4 * blend);
   const int most_x = DCV_MAX(1, width / core), most_y = DCV_MAX(1, height / core);
+  const int longest_x = DCV_MAX(longest, transform_side(width, most_x, halo + blend, gap)); /* `longest` may be out of reach */
+  const int longest_y = DCV_MAX(longest, transform_side(height, most_y, halo + blend, gap));
   for(int ny = DCV_MIN(least_y, most_y); ny <= most_y; ny++)
   {
     const int th = transform_side(height, ny, halo + blend, gap);
-    if(th > longest && ny < most_y) continue;
+    if(th > longest_y) continue;
     for(int nx = DCV_MIN(least_x, most_x); nx <= most_x; nx++)
     {
       const int tw = transform_side(width, nx, halo + blend, gap);
-      if(tw > longest && nx < most_x) continue;
+      if(tw > longest_x) continue;
       const double inner = nx > 2 && ny > 2 ? (nx - 2.0) * (ny - 2.0) : 0.0;
       const double tiles = inner + frame_cost * ((double)nx * ny - inner);
       const double idle = (THREADS - (nx * ny) % THREADS) % THREADS; /* threads without a tile in the last round */

@@ -100,7 +100,7 @@ def test_refusals_have_a_reason(values: dict[str, int], reason: str) -> None:
 @pytest.mark.parametrize("name", ["tiles", "holes", "lamp"])
 def test_batches_and_memory_do_not_change_the_picture(name: str) -> None:
     y, psf, values = CASES[name]
-    values = values | {"tile": 96, "halo": 16}
+    y, values = np.concatenate([y] * 3, axis=1), values | {"tile": 96, "halo": 16}
     alone, one = _opencl.restore(y, psf, opencl=True, batch=1, **values)
     together, many = _opencl.restore(y, psf, opencl=True, batch=100, **values)
     limit = (one.bytes + many.bytes) // 2 >> 20

@@ -570,3 +570,12 @@ def test_tiles(size, halo, blend, channels):
             compare("tile load", d.stack(kept)[:rows, :cols], y[tile.y0 : tile.y1, tile.x0 : tile.x1])
             lib.dcv_tile_add(tiling, ix, iy, channels, d.fft, array, ramp, floor, out)
     compare("tile add", result, solver.positive(exact(y), exact(given)))
+
+
+def test_tiles_of_an_unreachable_size():
+    """Tiles whose halo and gap leave no transform as short as asked for: the shortest possible, but no more tiles than that takes."""
+    module = _ops.load()
+    tiling = module.ffi.new("dcv_tiling *")
+    module.lib.dcv_tiling_choose(tiling, 1774, 1342, 160, 8, 168, 512, 1, 1, 1.2)
+    assert (tiling.transform_width, tiling.transform_height) == (640, 640)
+    assert tiling.tiles_x * tiling.tiles_y < 100
