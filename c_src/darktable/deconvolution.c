@@ -701,8 +701,8 @@ static void _sample(const float window[4], const int width, const int height, in
   }
 }
 
-// What the estimation learns from the sample goes into e->params. NULL, or what went wrong.
-static const char *_learn(estimate_t *e, const dcv_image *sample)
+// What the estimation learns from the sample goes into e->params. white: clipping level where none is set, 0: none. NULL, or what went wrong.
+static const char *_learn(estimate_t *e, const dcv_image *sample, const float white)
 {
   const dcv_callbacks callbacks = { .progress = _estimate_progress, .cancelled = _estimate_cancelled, .user = e };
   dt_iop_deconvolution_params_t *p = &e->params;
@@ -713,6 +713,7 @@ static const char *_learn(estimate_t *e, const dcv_image *sample)
   _core_params(p, &core);
   core.noise = _known(p->noise); // 0: measured on this sample
   core.gradient = core.edge = 0.0f;
+  if(core.saturation == 0.0f) core.saturation = white;
   dcv_psf psf = { .data = values };
   dcv_status status = DCV_OK;
   if(e->psf_wanted)
@@ -793,7 +794,7 @@ static const char *_estimate_on_image(estimate_t *e, const char *op)
                                    .height = box[3],
                                    .pixel_stride = 4,
                                    .row_stride = (ptrdiff_t)4 * box[2] };
-        error = _learn(e, &sample);
+        error = _learn(e, &sample, ((dt_iop_deconvolution_data_t *)own->data)->core.saturation); // as process() has found it
       }
     }
     dt_dev_pixelpipe_cleanup(&pipe);

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import tifffile
 import xmp
-from conftest import NOISE, SIGMA
+from conftest import NOISE, SIGMA, to_linear, to_srgb
 from PIL import Image
+from scipy.signal import fftconvolve
+from skimage import data
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(darkroom.missing()), reason=f"not installed: {darkroom.missing()}")]
 
@@ -126,3 +128,27 @@ def test_leaving_while_estimating(prefix, pictures, tmp_path):
         room.leave()
         assert room.lua("return 'alive'") == "alive"
         assert stored(room)["blur_size"] == 9
+
+
+def test_estimate_beside_lamps(prefix, tmp_path):
+    """A shaken picture with clipped lamps in a 16-bit file, no clipping level set: the blur is found (correlation with the truth 0.58 where the level is not known)."""
+    rng = np.random.default_rng(2)
+    shake = np.zeros((13, 13))
+    np.add.at(shake, (np.rint(6 - np.linspace(-3, 3, 60)).astype(int), np.rint(6 + np.linspace(-5, 5, 60)).astype(int)), 1 / 60)
+    sharp = np.tile(0.4 * to_linear(data.astronaut() / 255), (3, 3, 1))  # the default window sees the one in the middle
+    for y, x in rng.integers(540, 990, (8, 2)):
+        sharp[y : y + 3, x : x + 3] = 20
+    soft = fftconvolve(sharp, shake[..., None], "same", axes=(0, 1)) + rng.normal(0, 0.004, sharp.shape)
+    picture = tmp_path / "lamps.tif"
+    tifffile.imwrite(picture, np.rint(65535 * to_srgb(soft)).astype(np.uint16), photometric="rgb")
+    with darkroom.Darkroom(prefix / "bin" / "darktable-dcv", tmp_path / "home", picture) as room:
+        assert room.action("iop/deconvolution", "enable", "on") == "1.0"
+        room.action("iop/deconvolution", "show")
+        room.action("iop/deconvolution/estimate blur")
+        room.wait(lambda: "measuring the sample took" in room.log.read_text(), 120, "the blur was not estimated")
+        before = room.runs()
+        room.wait(lambda: room.runs() > before, 60, "the picture was not restored")
+        room.leave()
+        found = stored(room)["psf"]
+    overlap = fftconvolve(found, shake[::-1, ::-1]).max()
+    assert overlap > 0.8 * np.sqrt(np.square(found).sum() * np.square(shake).sum())
