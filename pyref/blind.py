@@ -71,6 +71,7 @@ PRESS = (0.8, 0.35, 0.05)  # of that mass in the outermost pixels of a square of
 LAMPS = 0.03        # largest share of clipped pixels that are taken for lamps
 LEFT = 0.5          # least share of the pixels that are known without them,
 DOUBT = 0.2         # and least confidence in what is found there
+MORE = 1.2          # and least ratio of the energies gained on the delta
 ROOM = 4            # a size that has grown is at most the window's side divided by this
 LAM_DECAY = 1.15    # divisor per round
 LAM_FINE = 1e-4     # floor
@@ -528,7 +529,7 @@ def leave_out(y: np.ndarray, saturation: float, reach: int) -> np.ndarray:
 
 
 def estimate(y: np.ndarray, size: int, *, saturation: float = 0.0, **rest) -> Estimate:
-    """`search` of y; if it has lamps, also without what clipped pixels can have blurred into: the PSF of greater gain, on doubt the first.
+    """`search` of y; if it has lamps, also without what clipped pixels can have blurred into: the second where it gains a fifth more, on doubt the first.
 
     Lamps are pixels at or above `saturation` (0: none) that are at most LAMPS of the window. Their light is lost where it is clipped, so no PSF explains
     the streaks they draw; those are the strongest edges of the window, and the search ends at no blur. Larger clipped areas are left as they are: with
@@ -538,7 +539,7 @@ def estimate(y: np.ndarray, size: int, *, saturation: float = 0.0, **rest) -> Es
     if not (saturation > 0 and 0 < clipped(y, saturation).mean() <= LAMPS):
         return whole
     without = search(y, size, saturation=saturation, **rest)
-    return without if without.gain > whole.gain and without.confidence >= DOUBT else whole
+    return without if without.gain > MORE * whole.gain and without.confidence >= DOUBT else whole
 
 
 def search(

@@ -94,8 +94,8 @@ def estimate_psf(
         Standard deviation of the noise relative to white. None: measured on the window.
     saturation : float, optional
         Level at and above which a value counts as clipped, of white. A window with lamps (clipped pixels, at most 3 % of it) is estimated a second time
-        without the pixels that they can have blurred into, for twice the time; the PSF that gains more energy on no blur is kept,
-        on doubt the first. None or 0: nothing is clipped.
+        without the pixels that they can have blurred into, for twice the time; that PSF is kept if it gains a fifth more energy on no
+        blur, on doubt the first. None or 0: nothing is clipped.
     threads, device, progress, log
         As for `dcv.deconvolve`.
     backend : {"cpu", "opencl"}, optional

@@ -213,8 +213,8 @@ DCV_API dcv_status dcv_estimate_size(const dcv_params *params, const dcv_image *
  * `size`) is the room in psf->data before, and the size of the PSF after the call. psf->channels (1, or as params->channels with blur per-channel) and the
  * memory are the caller's. Uses params: channels, noise, blur, saturation, threads, backend, device (an OpenCL device takes the largest part of the work at
  * the larger scales; where it fails the log says so and the processor goes on). A window with lamps, values at or above `saturation` (0: none) in up to 3 % of
- * its pixels, is estimated a second time without the pixels that they can have blurred into; the PSF that gains more energy on the delta is kept, if its
- * confidence is at least 0.2. The result may be NULL; else its struct_size must be set. On any status
+ * its pixels, is estimated a second time without the pixels that they can have blurred into; that PSF is kept if it gains a fifth more energy on the
+ * delta and its confidence is at least 0.2. The result may be NULL; else its struct_size must be set. On any status
  * but OK, *psf is untouched. */
 DCV_API dcv_status dcv_estimate_psf(const dcv_params *params, const dcv_image *window, int size, dcv_psf *psf, const dcv_callbacks *callbacks,
                                     dcv_estimate_result *result);

@@ -15,8 +15,8 @@
  *
  * The size given is what is expected: where the best start presses against its square at half the resolution, all begin again in a larger one.
  *
- * A window with lamps (has_lamps) is searched twice, as it is and without the pixels that clipped ones can have blurred into; the PSF that gains more energy
- * on the delta is kept; on doubt the first.
+ * A window with lamps (has_lamps) is searched twice, as it is and without the pixels that clipped ones can have blurred into; the second PSF
+ * is kept if it gains a fifth more energy on the delta, on doubt the first.
  *
  * Threads share out the scales, starts and scores; each is computed by one thread alone, so the bits do not depend on their number.
  */
@@ -61,6 +61,7 @@ enum { SETTLE = 8 /* rounds */, PASSES = 2, WALK_ROUNDS = 2, BEST = 3 };
 #define LAMPS 0.03   /* largest share of clipped pixels that are taken for lamps */
 #define LEFT 0.5     /* least share of the pixels that are known without them, */
 #define DOUBT 0.2f   /* and least confidence in what is found there */
+#define MORE 1.2f    /* and least ratio of the energies gained on the delta */
 #define ROOM 4       /* a size that has grown is at most the window's side divided by this */
 #define WHITTLE 2.0  /* weight of dcv_whittle_cost beside the energy */
 #define SOFT_HIGHEST 2.0 /* largest |D|^2 that it sees where the noise need not be white */
@@ -848,7 +849,7 @@ dcv_status dcv_estimate_psf(const dcv_params *params, const dcv_image *window, i
   }
   dcv_release(pixels);
   if(status != DCV_OK) return status;
-  const int best = passes == 2 && results[1].evidence[0] > results[0].evidence[0] && results[1].confidence >= DOUBT;
+  const int best = passes == 2 && results[1].evidence[0] > MORE * results[0].evidence[0] && results[1].confidence >= DOUBT;
   memcpy(psf->data, values[best], sizeof(float) * psf->channels * found[best].size * found[best].size);
   psf->size = found[best].size;
   results[best].seconds = dcv_seconds() - start;

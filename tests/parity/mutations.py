@@ -239,7 +239,7 @@ MUTATIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ("DCV_MIN(2 * size + 1, largest)", "DCV_MIN(2 * size - 1, largest)"),
         ("clipped <= LAMPS", "clipped >= LAMPS"),
         ("DCV_MIN(width, x + reach + 1)", "DCV_MIN(width, x)"),
-        ("results[1].evidence[0] > results[0]", "results[1].evidence[0] < results[0]"),
+        ("results[1].evidence[0] > MORE", "results[1].evidence[0] < MORE"),
     ]),
     "c_src/solve/family.c": ("test_blind.py -k 'families or apart'", [
         ("cosine * x + sine * y", "cosine * x - sine * y"),
