@@ -187,6 +187,21 @@ def test_batch(run, folder: Path, tmp_path: Path) -> None:
     assert run("deblur", folder / "blurred.png", out, "--psf", folder / "psf.tif").code == 4, "one input may go into a folder, too"
 
 
+def test_estimate_beside_lamps(run, folder: Path, tmp_path: Path) -> None:
+    """Integer files end at white: their lamps are left out of the estimate unless `--saturation 0` says that nothing is clipped."""
+    lit = imagecodecs.imread(folder / "blurred.png") // 2
+    for y in range(20, lit.shape[0] - 20, 50):
+        for x in range(20, lit.shape[1] - 20, 50):
+            lit[y : y + 4, x : x + 9] = np.iinfo(lit.dtype).max
+    imagecodecs.imwrite(tmp_path / "lit.png", lit)
+    error = []
+    for given in ((), ("--saturation", 0), ("--saturation", 0.98)):
+        assert run("estimate", tmp_path / "lit.png", tmp_path / "found.tif", "--blur-size", 7, *given, "--overwrite").code == 0
+        error.append(abs(dcv.psf.radius(dcv.psf.load(tmp_path / "found.tif")) - dcv.psf.radius(dcv.psf.load(folder / "psf.tif"))))
+    assert error[0] == error[2] < error[1]
+
+
+
 def test_estimate_writes_a_psf(run, folder: Path, tmp_path: Path) -> None:
     done = run("estimate", folder / "blurred.tif", tmp_path / "psf.tif", "--blur-size", 7, "--json")
     assert done.code == 0

@@ -53,6 +53,9 @@ from .report import Report, Stopwatch, display, print_json, side_by_side
 # In integer files the largest code means "at least this"; a little below it in light, because of rounding in the curve.
 INTEGER_SATURATION = 0.99
 
+SATURATION_HELP = (
+    f"{TABLE['saturation'].doc[:1].upper()}{TABLE['saturation'].doc[1:]}. [of white] Default: {INTEGER_SATURATION} for integer files, none for floats."
+)
 DEVICE_HELP = "Number of the OpenCL device, as `dcv info` tells it. Default: 0."
 
 # Share of an estimated PSF in its outermost pixels from which its square, which has grown as far as it may, was probably too small.
@@ -93,6 +96,12 @@ def coding_noise(picture: pictures.Picture) -> dict[str, float]:
     return {"noise": min(1.0, float(np.hypot(measured, picture.coding_noise)))}
 
 
+def clipping(values: dict[str, Any], picture: pictures.Picture) -> float | None:
+    """The level at which values count as clipped: the one given, else that of integer files."""
+    given = values.get("saturation")
+    return (INTEGER_SATURATION if picture.integer else None) if given is None else given
+
+
 def estimate(picture: pictures.Picture, blur_size: BlurSize, window: Any, values: dict[str, Any], report: Report) -> dcv.PsfEstimate:
     """Stage 1 with its progress bar."""
     array, axis = array_and_axis(picture.pixels)
@@ -106,7 +115,7 @@ def estimate(picture: pictures.Picture, blur_size: BlurSize, window: Any, values
             channel_axis=axis,
             per_channel=values.get("blur") == "per-channel" and axis is not None,
             noise=values.get("noise") or None,
-            saturation=values.get("saturation", INTEGER_SATURATION if picture.integer else None),
+            saturation=clipping(values, picture),
             threads=values.get("threads"),
             backend=values.get("backend"),
             device=values.get("device"),
@@ -135,7 +144,7 @@ def estimate_grid(picture: pictures.Picture, blur_size: BlurSize, grid: tuple[in
             channel_axis=axis,
             per_channel=values.get("blur") == "per-channel" and axis is not None,
             noise=values.get("noise") or None,
-            saturation=values.get("saturation", INTEGER_SATURATION if picture.integer else None),
+            saturation=clipping(values, picture),
             threads=values.get("threads"),
             progress=progress,
             log=report.log,
@@ -295,8 +304,7 @@ def cli() -> None:
 @table_options(
     *(name for name in TABLE if name != "channels"),
     device=DEVICE_HELP,
-    saturation=f"{TABLE['saturation'].doc[:1].upper()}{TABLE['saturation'].doc[1:]}. [of white] "
-    f"Default: {INTEGER_SATURATION} for integer files, none for floats.",
+    saturation=SATURATION_HELP,
 )
 @click.option("--depth", type=click.Choice(["keep", *pictures.DEPTHS]), default="keep", show_default=True, help="Depth of the output.")
 @click.option("--save-psf", type=path_type, help="Write the PSF used: .tif (lossless) or .png (16 bits).")
@@ -384,7 +392,7 @@ def deblur(
 @click.argument("output", type=path_type, metavar="PSF")
 @blur_size_option
 @window_option()
-@table_options("noise", "blur", "threads", "backend", "device", device=DEVICE_HELP)
+@table_options("noise", "blur", "saturation", "threads", "backend", "device", device=DEVICE_HELP, saturation=SATURATION_HELP)
 @linear_option
 @overwrite_option
 @common_options
