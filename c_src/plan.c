@@ -259,7 +259,8 @@ static dcv_status lay_out(dcv_plan *plan, const dcv_params *params, int width, i
   plan->shared_floats = plan->solver->shared_floats(&plan->job);
   const bool bright = plan->job.saturation < INFINITY;
   if(bright) dcv_fft_layout(&plan->block, dcv_highlight_block(psf), dcv_highlight_block(psf));
-  plan->work_floats = DCV_MAX(dcv_round_floats(plan->solver->work_floats(&plan->job)), bright ? DCV_MAX(dcv_highlight_floats(&plan->fft, &plan->block), 4 * plan->fft.plane) : 0);
+  plan->work_floats = dcv_round_floats(plan->solver->work_floats(&plan->job));
+  if(bright) plan->work_floats = DCV_MAX(plan->work_floats, dcv_highlight_floats(&plan->fft, &plan->block));
   plan->thread_floats = plan->work_floats + plan->job.channels * plan->fft.plane
                         + dcv_round_floats(plan->tiling.transform_width + plan->tiling.transform_height)
                         + (bright ? (2 + 2 * plan->job.channels) * plan->fft.plane : 0);

@@ -518,7 +518,7 @@ def presses(k: np.ndarray) -> bool:
 
 def clipped(y: np.ndarray, saturation: float) -> np.ndarray:
     """(M, N), bool: where a channel of y (M, N) or (M, N, 3) is at or above the saturation."""
-    return (y if y.ndim == 2 else y.max(2)) >= saturation
+    return np.atleast_3d(y >= saturation).any(axis=2)
 
 
 def leave_out(y: np.ndarray, saturation: float, reach: int) -> np.ndarray:
@@ -542,6 +542,12 @@ def estimate(y: np.ndarray, size: int, *, saturation: float = 0.0, **rest) -> Es
     return without if without.gain > MORE * whole.gain and without.confidence >= DOUBT else whole
 
 
+def no_blur(size: int, per_channel: bool, noise: float, scales: list | tuple = ()) -> Estimate:
+    """A delta, the answer on doubt, without confidence."""
+    delta = padded(np.ones((1, 1)), size)
+    return Estimate(np.stack([delta] * 3, -1) if per_channel else delta, 0.0, noise, list(scales))
+
+
 def search(
     y: np.ndarray, size: int, *, largest: int = 33, per_channel: bool = False, noise: float | None = None, saturation: float = 0.0, size_of=fast_size
 ) -> Estimate:
@@ -562,8 +568,7 @@ def search(
         y = leave_out(whole, saturation, size // 2) if saturation > 0 else whole
         window = load(y, given) if np.isfinite(y).mean() >= LEFT or not saturation > 0 else None
         if window is None or is_flat(window.plane):
-            delta = padded(np.ones((1, 1)), size)
-            return Estimate(np.stack([delta] * 3, -1) if per_channel else delta, 0.0, window.noise if window else 0.0)
+            return no_blur(size, per_channel, window.noise if window else 0.0)
         gray, noise = window.plane, window.noise
         scale = contrast(gray)
         floor, variance = least(noise, scale), (noise * scale) ** 2
@@ -597,13 +602,13 @@ def search(
             candidates.append((cost, member, energy))
     candidates = [candidate for candidate in candidates if candidate[0] < most]
     if not candidates:
-        return Estimate(np.stack([delta] * 3, -1) if per_channel else delta, 0.0, noise, best.log)
+        return no_blur(size, per_channel, noise, best.log)
     if not window.white:
         candidates.append((unblurred, delta, last.energy(delta)))
     _, best_psf, _ = min(candidates, key=lambda candidate: WHITTLE * candidate[0] + candidate[2])
     gains = [finest.energy(delta) - finest.energy(found) for found in (best_psf, k)]
     if is_sharp(gains[0], psf.radius(best_psf), SOFT if best_psf is k else SOFT_MEMBER) or (not window.white and is_sharp(gains[1], psf.radius(k))):
-        return Estimate(np.stack([delta] * 3, -1) if per_channel else delta, 0.0, noise, best.log)
+        return no_blur(size, per_channel, noise, best.log)
     sure = confidence(gains[0], agreement(best_psf, others[0].k), variance)
     if per_channel:
         planes = []

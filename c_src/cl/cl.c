@@ -271,16 +271,11 @@ static dcv_status set_up(dcv_cl *cl, const dcv_cl_target *target)
   return written;
 }
 
-static size_t work_floats(const dcv_cl *cl)
-{
-  return DCV_MAX(dcv_highlight_floats(&cl->fft, &cl->block), 4 * cl->fft.plane);
-}
-
 /* Transfer functions; a tile's planes as the device has them, its planes; work; for each tile of a batch: reached, doubt, light, rest. */
 static size_t host_floats(const dcv_cl *cl)
 {
   const size_t channels = cl->job.channels;
-  return cl->tile.plane * channels + cl->fft.plane * (dcv_job_otfs(&cl->job) + channels + cl->batch * (2 + 2 * channels)) + work_floats(cl);
+  return cl->tile.plane * channels + cl->fft.plane * (dcv_job_otfs(&cl->job) + channels + cl->batch * (2 + 2 * channels)) + dcv_highlight_floats(&cl->fft, &cl->block);
 }
 
 dcv_status dcv_cl_create(dcv_cl **out, const dcv_job *job, const dcv_tiling *tiling, int batch, const dcv_cl_target *target)
@@ -327,8 +322,8 @@ void dcv_cl_destroy(dcv_cl *cl)
     if(cl->memory[i]) clReleaseMemObject(cl->memory[i]);
   if(cl->own_queue) clReleaseCommandQueue(cl->queue);
   dcv_release(cl->host);
-  if(cl->fft.forward) dcv_fft_clear(&cl->fft);
-  if(cl->block.forward) dcv_fft_clear(&cl->block);
+  dcv_fft_clear(&cl->fft);
+  dcv_fft_clear(&cl->block);
   dcv_release(cl->ranges);
   dcv_release(cl->places);
   dcv_release(cl->order);
@@ -353,7 +348,7 @@ static lamp_planes lamp_planes_of(const dcv_cl *cl, int slot)
 {
   const int channels = cl->job.channels;
   const size_t plane = cl->fft.plane;
-  float *const own = cl->host + dcv_job_otfs(&cl->job) * plane, *const work = own + channels * plane, *const slots = work + work_floats(cl);
+  float *const own = cl->host + dcv_job_otfs(&cl->job) * plane, *const work = own + channels * plane, *const slots = work + dcv_highlight_floats(&cl->fft, &cl->block);
   lamp_planes l = { .work = work, .reached = slots + slot * (2 + 2 * channels) * plane, .device = slots + cl->batch * (2 + 2 * channels) * plane };
   l.doubt = l.reached + plane;
   for(int c = 0; c < channels; c++) l.planes[c] = own + c * plane, l.light[c] = l.doubt + (2 * c + 1) * plane, l.rest[c] = l.light[c] + plane;

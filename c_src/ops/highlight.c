@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RAMP = 2, EXTENT = 4, HELD = 5, ASKED = 10, MOST = 80, SHIFTS = DCV_HIGHLIGHT_SHIFTS, PLACES = 16 };
+enum { RAMP = 2, EXTENT = 4, HELD = 5, ASKED = 10, MOST = 80, SHIFTS = DCV_HIGHLIGHT_SHIFTS, PLACES = 16, HOLD_PLANES = 4 };
 #define ABOVE 0.05f
 #define LEAST 0.05f
 #define TAIL 0.01
@@ -343,7 +343,7 @@ int dcv_highlight_block(const dcv_psf *psf)
 
 size_t dcv_highlight_floats(const dcv_fft *fft, const dcv_fft *block_fft)
 {
-  return 2 * fft->plane + 9 * block_fft->plane;
+  return DCV_MAX(2 * fft->plane + 9 * block_fft->plane, HOLD_PLANES * fft->plane);
 }
 
 /* Whether any of the marks a, of a tile's plane, in [left, right) x [top, bottom) is set. */

@@ -68,7 +68,7 @@ typedef struct dcv_highlight_place {
   int x0, y0, width, height;
 } dcv_highlight_place;
 
-/* Floats of work of dcv_highlight_separate. */
+/* Floats that serve as work of dcv_highlight_separate and as scratch of the other functions here. */
 size_t dcv_highlight_floats(const dcv_fft *fft, const dcv_fft *block);
 
 /* Takes the light of lamps out of a tile's channels y (NaN where unknown): y <- y - K s, K x - K s where clipped; rest <- K x - K s;

@@ -115,7 +115,7 @@ def estimate(picture: pictures.Picture, blur_size: BlurSize, window: Any, values
             channel_axis=axis,
             per_channel=values.get("blur") == "per-channel" and axis is not None,
             noise=values.get("noise") or None,
-            saturation=clipping(values, picture),
+            saturation=values.get("saturation"),
             threads=values.get("threads"),
             backend=values.get("backend"),
             device=values.get("device"),
@@ -144,7 +144,7 @@ def estimate_grid(picture: pictures.Picture, blur_size: BlurSize, grid: tuple[in
             channel_axis=axis,
             per_channel=values.get("blur") == "per-channel" and axis is not None,
             noise=values.get("noise") or None,
-            saturation=clipping(values, picture),
+            saturation=values.get("saturation"),
             threads=values.get("threads"),
             progress=progress,
             log=report.log,
@@ -222,6 +222,7 @@ class Deblur:
             "curve": picture.curves[0].name,
         }
         values = {name: value for name, value in self.values.items() if value is not None}
+        values["saturation"] = clipping(values, picture)
         if not values.get("noise"):
             with watch("noise"):
                 values |= coding_noise(picture)
@@ -246,8 +247,6 @@ class Deblur:
                 raise dcv.errors.PsfError("a PSF with a plane for each colour channel cannot restore a gray picture")
             told["psf"] = {"source": self.psf_name, "size": psf.shape[0], "radius_px": round(dcv.psf.radius(psf), 4)}
         values.pop("blur", None)
-        if picture.integer:
-            values.setdefault("saturation", INTEGER_SATURATION)
         try:
             plan, restored = self.restore(array, axis, psf, window, values, watch)
         except (dcv.errors.BackendError, dcv.errors.OutOfMemoryError) as error:
@@ -419,6 +418,7 @@ def estimate_command(
         picture = pictures.read(source, linear=linear)
     for note in picture.notes:
         report.note(f"{source}: {note}")
+    values["saturation"] = clipping(values, picture)
     if not values["noise"]:
         values |= coding_noise(picture)
     with kept_findings(report, opencl=values["backend"] == "opencl"), watch("estimate"):
